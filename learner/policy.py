@@ -1,0 +1,157 @@
+"""The policy: grants of rights on paths, and of network endpoints. Pure records; enforcers and targets read them."""
+
+import enum
+from collections.abc import Iterable
+
+import msgspec
+
+from tracers.events import Operation, Transport
+
+
+class Right(enum.Flag):
+    """What a grant allows. The words of a profile are these names in lower case with dashes."""
+
+    READ = enum.auto()
+    LIST = enum.auto()
+    EXEC = enum.auto()
+    WRITE = enum.auto()
+    TRUNCATE = enum.auto()
+    CREATE = enum.auto()
+    """Make regular files in a directory."""
+    MKDIR = enum.auto()
+    SYMLINK = enum.auto()
+    SOCKET = enum.auto()
+    """Make unix sockets in a directory."""
+    FIFO = enum.auto()
+    DEVICE = enum.auto()
+    REMOVE = enum.auto()
+    """Remove or rename away what is no directory, from a directory."""
+    RMDIR = enum.auto()
+    MOVE = enum.auto()
+    """Rename or link between this directory and another one."""
+    ATTRIBUTES = enum.auto()
+    """Mode, owner, times and extended attributes."""
+    IOCTL = enum.auto()
+    """Device control."""
+    CONNECT = enum.auto()
+    """Connect or send to a unix socket."""
+
+
+NO_RIGHT = Right(0)
+DIRECTORY_RIGHTS = (
+    Right.LIST
+    | Right.CREATE
+    | Right.MKDIR
+    | Right.SYMLINK
+    | Right.SOCKET
+    | Right.FIFO
+    | Right.DEVICE
+    | Right.REMOVE
+    | Right.RMDIR
+    | Right.MOVE
+)
+"""Rights that only mean something on a directory."""
+CHANGES = DIRECTORY_RIGHTS & ~Right.LIST | Right.WRITE | Right.TRUNCATE | Right.ATTRIBUTES
+"""Rights by which the file system is changed."""
+
+
+def right_names(rights: Right) -> tuple[str, ...]:
+    """The words of ``rights``, in the order of the enum."""
+    return tuple((r.name or "").lower() for r in Right if r in rights)
+
+
+def parse_rights(words: Iterable[str]) -> Right:
+    """The rights that ``words`` name. Raises KeyError with the first word that is none."""
+    rights = NO_RIGHT
+    for word in words:
+        if word != word.lower():
+            raise KeyError(word)
+        rights |= Right[word.upper()]
+    return rights
+
+
+class Scope(enum.StrEnum):
+    """How far a grant reaches: the object alone, or everything beneath it too."""
+
+    FILE = "file"
+    TREE = "tree"
+
+
+class Witness(msgspec.Struct, frozen=True, order=True):
+    """A program that needs a grant, what for, and one object as an example."""
+
+    program: str
+    operations: tuple[Operation, ...]
+    example: str
+    objects: int = 1
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Rights on the object at ``path`` (absolute, without symlinks) or on its tree.
+
+    ``ensure``: the program made this directory itself, so a launch makes it (mode 0700) when it is missing, rather
+    than granting the right to make directories beside it.
+    """
+
+    path: str
+    scope: Scope
+    rights: Right
+    witnesses: tuple[Witness, ...]
+    ensure: bool = False
+
+    def covers(self, path: str) -> bool:
+        """Whether ``path`` is this grant's object, or lies in its tree."""
+        if path == self.path:
+            return True
+        if self.scope is Scope.FILE:
+            return False
+        return self.path == "/" or path.startswith(self.path + "/")
+
+
+class NetworkAction(enum.StrEnum):
+    """What a network grant allows."""
+
+    CONNECT = "connect"
+    BIND = "bind"
+
+
+class NetworkGrant(msgspec.Struct, frozen=True):
+    """An endpoint that may be reached or taken.
+
+    ``host`` is an address, a name, or an abstract socket's name when ``transport`` is OTHER and ``port`` 0;
+    port 0 of a BIND means an ephemeral port.
+    """
+
+    action: NetworkAction
+    host: str
+    port: int
+    transport: Transport
+    witnesses: tuple[Witness, ...]
+    abstract: bool = False
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """All that is granted; everything else that an enforcer can refuse is refused. Sorted."""
+
+    grants: tuple[Grant, ...] = ()
+    network: tuple[NetworkGrant, ...] = ()
+
+    def rights_on(self, path: str) -> Right:
+        """Every right that the grants give on ``path`` together."""
+        rights = NO_RIGHT
+        for grant in self.grants:
+            if grant.covers(path):
+                rights |= grant.rights
+        return rights
+
+    def admitting(self, path: str, rights: Right) -> tuple[Grant, ...]:
+        """The grants that give any of ``rights`` on ``path``, nearest first."""
+        found = [g for g in self.grants if g.covers(path) and g.rights & rights]
+        return tuple(sorted(found, key=lambda g: -len(g.path)))
+
+    def connects(self, host: str, port: int) -> bool:
+        """Whether a TCP connection to ``host``:``port`` is granted."""
+        return any(
+            n.action is NetworkAction.CONNECT and n.host == host and n.port == port and n.transport is Transport.TCP
+            for n in self.network
+        )

@@ -1,0 +1,415 @@
+"""The default tracer: a ptrace loop of our own behind a seccomp filter.
+
+Each traced call stops twice: at its entry, where its strings are read, and at its exit for the result. An equal
+call with an equal result that the sink called repeatable is only counted. The program runs with no_new_privs,
+which the kernel asks of an ordinary user's filter, so setuid programs keep the user's rights.
+"""
+
+import contextlib
+import errno
+import gc
+import os
+import resource
+import signal
+from types import FrameType
+
+from ptrace.binding.func import PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK
+
+from tracers import requests
+from tracers.abi import X32_BIT, abis
+from tracers.calls import CONTEXT, RESOLUTION_CHANGES, RawCall, events
+from tracers.entry import Entry, Plan, acts_on_descriptor, plans, read_general, read_path
+from tracers.events import Event, Opaque, Operation, Sink
+from tracers.job import Foreground, SignalRelay
+from tracers.launch import Launch
+from tracers.programs import ProgramTable
+from tracers.requests import SECCOMP_STOP, SYSCALL_STOP
+from tracers.seccomp import Filter, program
+from tracers.tracee import (
+    Task,
+    descriptor_path,
+    executable,
+    mount_namespace,
+    thread_group,
+    working_directory,
+)
+from tracers.tracer import Command, TraceEnd, TracerError, TracerName, exit_status
+
+WALL = 0x40000000  # __WALL, waitpid(2): threads too
+LINGER_SECONDS = 2.0
+"""How long the descendants of a command may outlive it before the trace ends them."""
+
+_RESTARTS = frozenset({-512, -513, -514, -516})  # ERESTART*, linux/errno.h: the kernel will run the call again
+_MOVES = frozenset({"rename", "renameat", "renameat2", "link", "linkat"})
+_REMOVES = frozenset({"unlink", "unlinkat"})
+_CREATES = os.O_CREAT
+_NEW_TASK = frozenset({PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE})
+
+
+class _LingerOver(Exception):
+    """Raised by the alarm that ends the wait for descendants."""
+
+
+class PtraceTracer:
+    """Traces a command with ptrace. Works as an ordinary user; one :meth:`run` per instance."""
+
+    name = TracerName.PTRACE
+
+    def __init__(self) -> None:
+        self.programs = ProgramTable()
+        self._launcher = self.programs.exec(-1, "sbx", "")
+        found = abis()
+        if found is None:
+            raise TracerError(
+                f"the ptrace tracer has no system call table for {os.uname().machine}", "use --tracer strace"
+            )
+        native, foreign = found
+        self._native, self._foreign = native.audit_arch, foreign
+        self._plans, self._foreign_plans = plans(native), plans(foreign)
+        self._context = {number for number, name in native.names.items() if name in CONTEXT}
+        self._filter = Filter(program(native, foreign))
+        self._tasks: dict[int, Task] = {}
+        self._cwds: dict[int, bytes] = {}
+        self._seen: set[object] = set()
+        self._own_mounts = ""
+        self._calls = self._lost = self._unfinished = 0
+        self._status: int | None = None
+        self._main = 0
+        self._notes: set[str] = set()
+
+    def run(self, command: Command, sink: Sink) -> TraceEnd:
+        """See :class:`~tracers.tracer.Tracer`."""
+        launch = Launch(command, self._filter)
+        failure = requests.seize(launch.pid)
+        if failure:
+            launch.abort()
+            raise _not_permitted(failure)
+        self._main = launch.pid
+        self._tasks[launch.pid] = main = Task(launch.pid, launch.pid, self._launcher)
+        self._own_mounts = mount_namespace(main)
+        self._sink = sink
+        relay = SignalRelay(launch.pid)
+        # One open memory file a task; raised after the fork, so that the program keeps its own limit.
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+        collected = gc.isenabled()
+        gc.disable()
+        lingering: tuple[str, ...] = ()
+        try:
+            with relay:
+                self._relay = relay
+                launch.release()
+                lingering = self._watch()
+        finally:
+            if collected:
+                gc.enable()
+            for task in self._tasks.values():
+                task.forget_memory()
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        launch_errno = launch.outcome()
+        return TraceEnd(
+            status=self._status if self._status is not None else 128 + signal.SIGKILL,
+            launch_errno=launch_errno,
+            calls=self._calls,
+            lost=self._lost,
+            unfinished=self._unfinished,
+            lingering=lingering,
+            interrupted=relay.interrupted,
+            notes=tuple(sorted(self._notes)),
+        )
+
+    def _watch(self) -> tuple[str, ...]:
+        """Run the loop until every task is gone; the labels of programs that had to be ended."""
+
+        def over(_signal: int, _frame: FrameType | None) -> None:
+            raise _LingerOver
+
+        before = signal.signal(signal.SIGALRM, over)
+        try:
+            self._loop()
+            return ()
+        except _LingerOver:
+            labels = {self.programs[task.program].label for task in self._tasks.values()}
+            for pid in {task.pid for task in self._tasks.values()}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            self._loop()
+            return tuple(sorted(labels))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def _loop(self) -> None:
+        """The hot loop: no per-event work beyond reading the call and one set lookup."""
+        wait, tasks, native, simple_plans = os.waitpid, self._tasks, self._native, self._plans
+        entry_of, result_of = requests.syscall_entry, requests.syscall_result
+        resume, to_exit = requests.resume, requests.resume_to_exit
+        seen, cwds = self._seen, self._cwds
+        while True:
+            try:
+                tid, status = wait(-1, WALL)
+            except ChildProcessError:
+                return
+            if status == SECCOMP_STOP:
+                task = tasks.get(tid) or self._adopt(tid)
+                call = entry_of(task.ctid)
+                if call is None:
+                    continue
+                plan = simple_plans.get(call[1]) if call[0] == native else None
+                if plan is None or not plan.simple:
+                    self._enter(task, call, plan)
+                    continue
+                args = call[2:]
+                cwd = cwds.get(tid)
+                if cwd is None:
+                    cwd = cwds[tid] = working_directory(task)
+                path, base = read_path(task, plan, args, cwd)
+                number = args[plan.number] if plan.number >= 0 else 0
+                if not path and acts_on_descriptor(plan, number, path):
+                    resume(task.ctid)
+                elif plan.opens and (number & _CREATES or plan.number < 0):
+                    task.pending = read_general(task, plan, args, cwd)
+                    to_exit(task.ctid)
+                else:
+                    task.pending = (plan, number, path, base)
+                    to_exit(task.ctid)
+            elif status == SYSCALL_STOP:
+                task = tasks[tid]
+                result = result_of(task.ctid)
+                pending, task.pending = task.pending, None
+                if result is not None and pending is not None:
+                    if result in _RESTARTS:
+                        self._unfinished += 1
+                    else:
+                        self._calls += 1
+                        key = (task.program, pending, result if result < 0 else 0)
+                        if key not in seen:
+                            self._finish(task, pending, result, key)
+                        elif result >= 0:
+                            self._after(task, pending)
+                resume(task.ctid)
+            else:
+                self._other_stop(tid, status)
+
+    # --- system calls off the hot path
+
+    def _enter(self, task: Task, call: tuple[int, ...], plan: Plan | None) -> None:
+        """The entry of a call that is not simple, of a foreign ABI, or of none that we know."""
+        arch, number, args = call[0], call[1], call[2:]
+        if arch == self._native and number in self._context:
+            task.pending = number
+            requests.resume_to_exit(task.ctid)
+            return
+        if arch != self._native and arch == self._foreign.audit_arch:
+            plan = self._foreign_plans.get(number)
+        if plan is None:
+            task.pending = Opaque(self._foreign_name(arch, number))
+            requests.resume_to_exit(task.ctid)
+            return
+        if plan.name == "io_uring_setup":
+            # Its operations bypass system calls, so neither we nor strace could see them: programs fall back.
+            requests.refuse(task.ctid)
+            self._notes.add("io_uring was answered ENOSYS, so that its file accesses stay visible")
+        if plan.name == "ptrace":
+            self._notes.add("the program called ptrace itself, which fails with EPERM while it is traced")
+        cwd = self._cwds.get(task.tid)
+        if cwd is None:
+            cwd = self._cwds[task.tid] = working_directory(task)
+        entry = read_general(task, plan, args, cwd)
+        if entry is None:
+            requests.resume(task.ctid)
+            return
+        task.pending = entry
+        requests.resume_to_exit(task.ctid)
+
+    def _foreign_name(self, arch: int, number: int) -> str:
+        if arch == self._native:
+            return f"x32:{number & ~X32_BIT}" if number & X32_BIT else str(number)
+        prefix = self._foreign.prefix if arch == self._foreign.audit_arch else f"{arch:#x}"
+        return f"{prefix}:{self._foreign.names.get(number, number)}"
+
+    def _finish(self, task: Task, pending: object, result: int, key: object) -> None:
+        """A call with a result that was not seen before: send its events."""
+        repeatable = True
+        for event in self._events(task, pending, result):
+            repeatable = self._sink.event(event) and repeatable
+        if repeatable:
+            self._seen.add(key)
+        if result >= 0:
+            self._after(task, pending)
+
+    def _events(self, task: Task, pending: object, result: int) -> list[Event]:
+        root = task.root
+        if isinstance(pending, Opaque):
+            outcome = -result if -4096 < result < 0 else 0
+            return [Event(task.program, task.pid, pending.text, Operation.FOREIGN, pending, outcome, root=root)]
+        if isinstance(pending, Entry):
+            plan, opened = pending.plan, None
+            if plan.opens and result >= 0:
+                opened = descriptor_path(task, result)
+            calls = pending.raw_calls(result, opened)
+        elif isinstance(pending, tuple):
+            plan, number, path, base = pending
+            numbers = [0] * 6
+            if plan.number >= 0:
+                numbers[plan.number] = number
+            calls = [
+                RawCall(
+                    name=plan.name,
+                    args=tuple(numbers),
+                    result=result,
+                    text={} if path is None else {plan.path: path},
+                    base={plan.path: base} if base else {},
+                    opened=descriptor_path(task, result) if plan.opens and result >= 0 else None,
+                )
+            ]
+        else:
+            return []
+        return [e for call in calls for e in events(call, task.program, task.pid, abi=plan.abi, root=root)]
+
+    def _after(self, task: Task, pending: object) -> None:
+        """What a successful call changes for later lookups."""
+        if isinstance(pending, int):  # fchdir
+            self._cwds.clear()
+            return
+        if not isinstance(pending, tuple):
+            return
+        plan: Plan = pending[0]
+        name = plan.name
+        if name == "chdir":
+            self._cwds.clear()
+        elif name in RESOLUTION_CHANGES:
+            self._seen.clear()
+            self._cwds.clear()
+            if mount_namespace(task) != self._own_mounts or name in ("chroot", "pivot_root"):
+                task.root = f"/proc/{task.tid}/root"
+        elif name in _MOVES and isinstance(pending, Entry):
+            if _leads_elsewhere(pending):
+                self._seen.clear()
+                self._cwds.clear()
+        elif name in _REMOVES:
+            path, base = pending[2], pending[3]
+            if isinstance(path, bytes) and os.fsdecode(os.path.join(base, path)) in self._sink.links():
+                self._seen.clear()
+
+    # --- everything that is not a system call
+
+    def _adopt(self, tid: int) -> Task:
+        """A task that stopped before its parent's event told of it."""
+        pid, parent = thread_group(tid)
+        relative = self._tasks.get(pid) or self._tasks.get(parent)
+        program, root = (relative.program, relative.root) if relative else (self._launcher, "")
+        task = self._tasks[tid] = Task(tid, pid, program, root)
+        return task
+
+    def _other_stop(self, tid: int, status: int) -> None:
+        if status & 0xFF != 0x7F:
+            self._gone(tid, status)
+            return
+        task = self._tasks.get(tid) or self._adopt(tid)
+        kind, stop_signal = status >> 16, (status >> 8) & 0xFF
+        if kind == 0:
+            self._relay.seen(stop_signal)
+            requests.resume(task.ctid, stop_signal)
+        elif kind == requests.PTRACE_EVENT_STOP:
+            if stop_signal == signal.SIGTRAP:
+                requests.resume(task.ctid)
+                return
+            requests.listen(task.ctid)
+            if tid == self._main:
+                Foreground.follow_stop(stop_signal)
+        elif kind == PTRACE_EVENT_EXEC:
+            self._exec(task)
+            requests.resume(task.ctid)
+        else:
+            if kind in _NEW_TASK:
+                self._spawned(task, requests.event_message(task.ctid), kind)
+            if task.pending is not None:
+                requests.resume_to_exit(task.ctid)
+            else:
+                requests.resume(task.ctid)
+
+    def _spawned(self, parent: Task, tid: int, kind: int) -> None:
+        if not tid:
+            return
+        thread = kind == PTRACE_EVENT_CLONE and os.path.exists(f"/proc/{parent.pid}/task/{tid}")
+        task = self._tasks.get(tid)
+        if task is None:
+            task = self._tasks[tid] = Task(tid, parent.pid if thread else tid, parent.program, parent.root)
+        elif task.program == self._launcher:
+            task.program, task.root = parent.program, parent.root
+        if not thread and not task.root:
+            mounts = mount_namespace(task)
+            if mounts and mounts != self._own_mounts:
+                task.root = f"/proc/{tid}/root"
+                # An equal path means another file in there.
+                self._seen.clear()
+
+    def _exec(self, task: Task) -> None:
+        """A successful exec: the call ends here, under its new program and perhaps a new thread id."""
+        former = self._tasks.get(requests.event_message(task.ctid), task)
+        pending, task.pending, former.pending = former.pending, None, None
+        program, task.program = former.program, former.program
+        for other in [t for t in self._tasks.values() if t.pid == task.pid and t is not task]:
+            other.forget_memory()
+            self._tasks.pop(other.tid, None)
+            self._cwds.pop(other.tid, None)
+        exe = executable(task)
+        name = exe
+        if isinstance(pending, Entry):
+            self._calls += 1
+            key = (program, pending, 0)
+            if pending.varies or key not in self._seen:
+                self._finish(task, pending, 0, key)
+            path = pending.text[0]
+            if isinstance(path, bytes) and path:
+                name = os.fsdecode(os.path.join(pending.base[0], path))
+        else:
+            self._lost += 1
+        task.forget_memory()
+        self._cwds.pop(task.tid, None)
+        task.program = self.programs.exec(program, name, exe)
+
+    def _gone(self, tid: int, status: int) -> None:
+        task = self._tasks.pop(tid, None)
+        self._cwds.pop(tid, None)
+        if task is not None:
+            task.forget_memory()
+            if task.pending is not None:
+                self._unfinished += 1
+        if tid == self._main:
+            self._status = exit_status(status)
+            if self._tasks:
+                signal.setitimer(signal.ITIMER_REAL, LINGER_SECONDS)
+
+
+def _leads_elsewhere(moved: Entry) -> bool:
+    """Whether a rename or link put a directory or a symlink at its new name."""
+    new, base = moved.text[1], moved.base[1]
+    if not isinstance(new, bytes):
+        return True
+    try:
+        kind = os.lstat(os.path.join(base, new)).st_mode & 0o170000
+    except OSError:
+        return True
+    return kind in (0o040000, 0o120000)
+
+
+def _not_permitted(code: int) -> TracerError:
+    scope = "?"
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/yama/ptrace_scope") as setting:
+        scope = setting.read().strip()
+    if code == errno.EPERM and scope in ("2", "3"):
+        return TracerError(
+            f"this machine forbids ptrace (kernel.yama.ptrace_scope is {scope})",
+            "run `sysctl kernel.yama.ptrace_scope=1` as root, or run sbx as root",
+        )
+    if code == errno.EPERM:
+        return TracerError(
+            "ptrace is not permitted here, which is usual in a container",
+            "start the container with --cap-add=SYS_PTRACE, or learn outside of it",
+        )
+    return TracerError(f"ptrace failed: {os.strerror(code)}", "see `sbx doctor`")
+
+

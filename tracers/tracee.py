@@ -1,0 +1,181 @@
+"""Looking into a stopped program: its memory, directories, descriptors and sockets."""
+
+import ctypes
+import os
+import socket
+import struct
+
+from tracers.events import Endpoint, Memory
+from tracers.sockets import sockaddr, transport
+
+PATH_MAX = 4096  # linux/limits.h
+_FIRST_READ = 256
+_PIDFD_GETFD = 438  # the same on every architecture, asm-generic/unistd.h
+_MSGHDR = struct.Struct("=QIxxxxQQ")  # name, namelen, iov, iovlen: struct user_msghdr on 64-bit
+_IOVEC = struct.Struct("=QQ")
+_MAX_DATAGRAM = 4096
+_MAX_MESSAGES = 16
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Task:
+    """One traced thread. ``ctid`` is its id as a ready ctypes argument; ``mem`` an open ``/proc/TID/mem``, or -1."""
+
+    __slots__ = ("ctid", "mem", "pending", "pid", "program", "root", "tid")
+
+    def __init__(self, tid: int, pid: int, program: int, root: str = "") -> None:
+        self.tid = tid
+        self.pid = pid
+        self.program = program
+        self.root = root
+        self.ctid = ctypes.c_long(tid)
+        self.mem = -1
+        self.pending: object = None
+
+    def forget_memory(self) -> None:
+        """Close the memory file: after exec the old one shows the address space that is gone."""
+        if self.mem >= 0:
+            os.close(self.mem)
+            self.mem = -1
+
+
+def read_bytes(task: Task, address: int, size: int) -> bytes:
+    """Up to ``size`` bytes at ``address``; fewer where the mapping ends, none where there is none."""
+    if not address or size <= 0:
+        return b""
+    try:
+        if task.mem < 0:
+            task.mem = os.open(f"/proc/{task.tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        return os.pread(task.mem, size, address)
+    except (OSError, OverflowError):  # EIO/EFAULT: not mapped; OverflowError: an address of 2^63 or more
+        return b""
+
+
+def read_string(task: Task, address: int) -> bytes | Memory:
+    """The NUL-terminated string at ``address``, at most PATH_MAX bytes; UNREADABLE if it does not end there."""
+    data = read_bytes(task, address, _FIRST_READ)
+    end = data.find(0)
+    if end < 0:
+        data = read_bytes(task, address, PATH_MAX)
+        end = data.find(0)
+        if end < 0:
+            # No end within PATH_MAX is a name that is too long: the kernel says so too. Less is a fault.
+            return data if len(data) == PATH_MAX else Memory.UNREADABLE
+    return data[:end]
+
+
+def descriptor_path(task: Task, fd: int) -> bytes | None:
+    """The kernel's name of an open descriptor (``/path``, ``socket:[N]``, ``/path (deleted)``), None if closed."""
+    try:
+        return os.readlink(b"/proc/%d/fd/%d" % (task.tid, fd))
+    except OSError:
+        return None
+
+
+def working_directory(task: Task) -> bytes:
+    """The program's current directory, ``b""`` if it cannot be learned."""
+    try:
+        return os.readlink(b"/proc/%d/cwd" % task.tid)
+    except OSError:
+        return b""
+
+
+def executable(task: Task) -> str:
+    """The kernel's name of what the process runs, empty if it is gone."""
+    try:
+        return os.readlink(f"/proc/{task.tid}/exe")
+    except OSError:
+        return ""
+
+
+def mount_namespace(task: Task) -> str:
+    """An opaque name, equal for tasks of one mount namespace; empty if it cannot be learned."""
+    try:
+        return os.readlink(f"/proc/{task.tid}/ns/mnt")
+    except OSError:
+        return ""
+
+
+def thread_group(tid: int) -> tuple[int, int]:
+    """(process id, parent's process id) of a task, (tid, 0) if it is gone."""
+    pid, parent = tid, 0
+    try:
+        with open(f"/proc/{tid}/status", "rb") as status:
+            for line in status:
+                if line.startswith(b"Tgid:"):
+                    pid = int(line[5:])
+                elif line.startswith(b"PPid:"):
+                    parent = int(line[5:])
+                    break
+    except OSError:
+        pass
+    return pid, parent
+
+
+def _borrow_socket(task: Task, fd: int) -> socket.socket | None:
+    """Our own copy of the program's socket. A tracer may take one (pidfd_getfd(2), PTRACE_MODE_ATTACH)."""
+    try:
+        pidfd = os.pidfd_open(task.pid)
+    except OSError:
+        return None
+    try:
+        copy = int(_libc.syscall(_PIDFD_GETFD, pidfd, fd, 0))
+    finally:
+        os.close(pidfd)
+    if copy < 0:
+        return None
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        return None
+
+
+def socket_facts(task: Task, fd: int) -> tuple[str, Endpoint | None, Endpoint | None]:
+    """(transport, local endpoint, connected endpoint) of a descriptor; ("", None, None) if it is no socket."""
+    borrowed = _borrow_socket(task, fd)
+    if borrowed is None:
+        return "", None, None
+    with borrowed:
+        if borrowed.family not in (socket.AF_INET, socket.AF_INET6):
+            return "", None, None
+        over = transport(borrowed.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL))
+        ends: list[Endpoint | None] = []
+        for name in (borrowed.getsockname, borrowed.getpeername):
+            try:
+                host, port, *_ = name()
+            except OSError:
+                ends.append(None)
+                continue
+            packed = socket.inet_pton(borrowed.family, host.partition("%")[0])
+            raw = struct.pack("=H", borrowed.family) + struct.pack("!H", port)
+            raw += packed if borrowed.family == socket.AF_INET else b"\0\0\0\0" + packed + b"\0\0\0\0"
+            found = sockaddr(raw, over)
+            ends.append(found if isinstance(found, Endpoint) else None)
+        return over, ends[0], ends[1]
+
+
+def read_message(task: Task, address: int) -> tuple[bytes, bytes]:
+    """(address, first datagram bytes) of the ``struct msghdr`` at ``address``."""
+    header = read_bytes(task, address, _MSGHDR.size)
+    if len(header) < _MSGHDR.size:
+        return b"", b""
+    name, name_length, vector, count = _MSGHDR.unpack(header)
+    where = read_bytes(task, name, min(name_length, 128))
+    payload = b""
+    for index in range(min(count, _MAX_MESSAGES)):
+        entry = read_bytes(task, vector + index * _IOVEC.size, _IOVEC.size)
+        if len(entry) < _IOVEC.size or len(payload) >= _MAX_DATAGRAM:
+            break
+        start, size = _IOVEC.unpack(entry)
+        payload += read_bytes(task, start, min(size, _MAX_DATAGRAM))
+    return where, payload
+
+
+MMSGHDR_SIZE = 64  # struct mmsghdr on 64-bit: msghdr (56) + msg_len, padded
+
+
+def read_messages(task: Task, address: int, count: int) -> list[tuple[bytes, bytes]]:
+    """Each message of a sendmmsg vector, at most 16, as :func:`read_message` gives them."""
+    return [read_message(task, address + i * MMSGHDR_SIZE) for i in range(min(count, _MAX_MESSAGES))]
