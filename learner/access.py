@@ -57,7 +57,15 @@ _REACHED = frozenset(
     }
 )
 _REACHABLE = frozenset(
-    {Operation.READ, Operation.LIST, Operation.WRITE, Operation.CONNECT, Operation.BIND, Operation.SEND, Operation.RMDIR}
+    {
+        Operation.READ,
+        Operation.LIST,
+        Operation.WRITE,
+        Operation.CONNECT,
+        Operation.BIND,
+        Operation.SEND,
+        Operation.RMDIR,
+    }
 )
 
 

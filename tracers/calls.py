@@ -53,7 +53,7 @@ class RawCall(msgspec.Struct):
 class PathArg(NamedTuple):
     """Where a path stands in the argument list, and the descriptor of the directory it starts at."""
 
-    index: int
+    at: int
     dirfd: int | None = None
 
 
@@ -80,8 +80,8 @@ class Shape(NamedTuple):
 
 def _target(call: RawCall, arg: PathArg, follow: bool = True) -> PathTarget:
     return PathTarget(
-        path=call.text.get(arg.index, Memory.UNREADABLE),
-        base=call.base.get(arg.index, b""),
+        path=call.text.get(arg.at, Memory.UNREADABLE),
+        base=call.base.get(arg.at, b""),
         follow=follow,
         opened=call.opened if follow else None,
     )
@@ -92,8 +92,8 @@ def _simple(operation: Operation, arg: PathArg, *, nofollow: bool = False, at_fl
 
     def decode(call: RawCall) -> Iterator[Attempt]:
         flags = call.args[at_flags] if at_flags is not None else 0
-        by_descriptor = flags & AT_EMPTY_PATH and not call.text.get(arg.index)
-        if by_descriptor or (arg.index not in call.text and call.name in NULL_PATH_IS_DESCRIPTOR):
+        by_descriptor = flags & AT_EMPTY_PATH and not call.text.get(arg.at)
+        if by_descriptor or (arg.at not in call.text and call.name in NULL_PATH_IS_DESCRIPTOR):
             return  # fstat by another name: an operation on a descriptor that was opened before, not on a path
         yield Attempt(operation, _target(call, arg, not (nofollow or flags & AT_SYMLINK_NOFOLLOW)))
 
@@ -181,8 +181,8 @@ def _unlinkat(call: RawCall) -> Iterator[Attempt]:
 def _exec(arg: PathArg, at_flags: int | None) -> Shape:
     def decode(call: RawCall) -> Iterator[Attempt]:
         flags = call.args[at_flags] if at_flags is not None else 0
-        if flags & AT_EMPTY_PATH and call.text.get(arg.index) == b"":
-            name = call.base.get(arg.index, b"")
+        if flags & AT_EMPTY_PATH and call.text.get(arg.at) == b"":
+            name = call.base.get(arg.at, b"")
             target: Target = PathTarget(name) if name.startswith(b"/") else Opaque(os.fsdecode(name))
             yield Attempt(Operation.EXEC, target)
             return
@@ -375,4 +375,3 @@ def events(call: RawCall, program: int, pid: int, *, abi: str = "", root: str = 
         Event(program, pid, name, a.operation, a.target, outcome, a.existed, a.mode, a.peer, root)
         for a in shape.decode(call)
     )
-

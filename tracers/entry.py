@@ -55,7 +55,7 @@ def plans(abi: Abi) -> dict[int, Plan]:
             name=name,
             shape=shape,
             abi=abi.prefix,
-            path=first.index,
+            path=first.at,
             dirfd=-1 if first.dirfd is None else first.dirfd,
             number=-1 if shape.number is None else shape.number,
             simple=name not in _ENTRY_FACTS,
@@ -84,10 +84,11 @@ class Entry(NamedTuple):
         if self.plan.number >= 0:
             numbers[self.plan.number] = self.number
         paths = self.plan.shape.paths
-        text = {p.index: t for p, t in zip(paths, self.text, strict=True) if t is not None}
-        base = {p.index: b for p, b in zip(paths, self.base, strict=True) if b}
-        if not paths and self.base:
-            base = {1: self.base[0], 4: self.base[0]}  # where the relative name of a unix socket starts
+        text = {p.at: t for p, t in zip(paths, self.text, strict=True) if t is not None}
+        if paths:
+            base = {p.at: b for p, b in zip(paths, self.base, strict=True) if b}
+        else:
+            base = {i: b for b in self.base for i in (1, 4)}  # where the relative name of a unix socket starts
         calls = []
         for address, payload in self.data or ((b"", b""),):
             where = 4 if self.plan.name in _SENDS else 1
@@ -159,7 +160,7 @@ def read_general(task: Task, plan: Plan, args: tuple[int, ...], cwd: bytes) -> E
     text: list[bytes | Memory | None] = []
     base: list[bytes] = []
     for argument in plan.shape.paths:
-        at = plan._replace(path=argument.index, dirfd=-1 if argument.dirfd is None else argument.dirfd)
+        at = plan._replace(path=argument.at, dirfd=-1 if argument.dirfd is None else argument.dirfd)
         path, start = read_path(task, at, args, cwd)
         text.append(path)
         base.append(start)
@@ -174,7 +175,7 @@ def read_general(task: Task, plan: Plan, args: tuple[int, ...], cwd: bytes) -> E
         if number & os.O_CREAT:
             existed = existing(task, text[0], base[0], not number & (os.O_NOFOLLOW | os.O_EXCL))
         return entry._replace(number=number, existed=existed)
-    if name.startswith(("rename", "link")):
+    if name.startswith("rename"):
         return entry._replace(existed=existing(task, text[1], base[1], follow=False))
     if name == "execveat" and number & AT_EMPTY_PATH and text[0] == b"":
         return entry._replace(base=(descriptor_path(task, args[0] & 0xFFFFFFFF) or b"",), varies=True)
@@ -182,6 +183,8 @@ def read_general(task: Task, plan: Plan, args: tuple[int, ...], cwd: bytes) -> E
         opened = descriptor_path(task, args[0] & 0xFFFFFFFF)
         if opened is None or not opened.startswith(b"/dev/" if name == "ioctl" else b"/"):
             return None
+        if opened.endswith(b" (deleted)") and not os.path.lexists(opened):
+            return None  # it has no name any more, so no grant could be about it
         return entry._replace(opened=opened)
     if name in _SOCKETS:
         return _read_socket(task, entry, args, cwd)
@@ -234,4 +237,3 @@ def _datagrams(data: list[tuple[bytes, bytes]], peer: Endpoint | None) -> tuple[
 
 
 _DNS_PORT = 53
-

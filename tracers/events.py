@@ -5,6 +5,7 @@ they start at. Resolving links and deriving policies happens elsewhere (`learner
 """
 
 import enum
+from collections.abc import Container
 from typing import Protocol
 
 import msgspec
@@ -148,6 +149,10 @@ class Sink(Protocol):
         """
         ...
 
-    def links(self) -> frozenset[str] | set[str]:
+    def forget(self) -> None:
+        """Links or directories were changed: an equal path may lead elsewhere from now on."""
+        ...
+
+    def links(self) -> Container[str]:
         """Absolute paths of the symlinks that resolutions so far have walked."""
         ...

@@ -65,7 +65,9 @@ class SignalRelay:
             self._install(number, signal.SIG_IGN)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._awaited.clear()
         for number, before in self._before.items():
             signal.signal(number, before)  # type: ignore[arg-type]

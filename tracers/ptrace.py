@@ -100,6 +100,9 @@ class PtraceTracer:
                 self._relay = relay
                 launch.release()
                 lingering = self._watch()
+        except BaseException:
+            self._kill_all()  # half a run that nobody watches would do more harm than one that ends
+            raise
         finally:
             if collected:
                 gc.enable()
@@ -130,15 +133,18 @@ class PtraceTracer:
             return ()
         except _LingerOver:
             labels = {self.programs[task.program].label for task in self._tasks.values()}
-            for pid in {task.pid for task in self._tasks.values()}:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            self._kill_all()
             signal.signal(signal.SIGALRM, signal.SIG_IGN)
             self._loop()
             return tuple(sorted(labels))
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+
+    def _kill_all(self) -> None:
+        for pid in {task.pid for task in self._tasks.values()}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _loop(self) -> None:
         """The hot loop: no per-event work beyond reading the call and one set lookup."""
@@ -280,18 +286,22 @@ class PtraceTracer:
         if name == "chdir":
             self._cwds.clear()
         elif name in RESOLUTION_CHANGES:
-            self._seen.clear()
-            self._cwds.clear()
+            self._forget()
             if mount_namespace(task) != self._own_mounts or name in ("chroot", "pivot_root"):
                 task.root = f"/proc/{task.tid}/root"
         elif name in _MOVES and isinstance(pending, Entry):
             if _leads_elsewhere(pending):
-                self._seen.clear()
-                self._cwds.clear()
+                self._forget()
         elif name in _REMOVES:
             path, base = pending[2], pending[3]
             if isinstance(path, bytes) and os.fsdecode(os.path.join(base, path)) in self._sink.links():
-                self._seen.clear()
+                self._forget()
+
+    def _forget(self) -> None:
+        """Equal calls may mean something else from now on."""
+        self._seen.clear()
+        self._cwds.clear()
+        self._sink.forget()
 
     # --- everything that is not a system call
 
@@ -343,8 +353,7 @@ class PtraceTracer:
             mounts = mount_namespace(task)
             if mounts and mounts != self._own_mounts:
                 task.root = f"/proc/{tid}/root"
-                # An equal path means another file in there.
-                self._seen.clear()
+                self._forget()  # an equal path means another file in there
 
     def _exec(self, task: Task) -> None:
         """A successful exec: the call ends here, under its new program and perhaps a new thread id."""
@@ -411,5 +420,3 @@ def _not_permitted(code: int) -> TracerError:
             "start the container with --cap-add=SYS_PTRACE, or learn outside of it",
         )
     return TracerError(f"ptrace failed: {os.strerror(code)}", "see `sbx doctor`")
-
-

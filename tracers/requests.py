@@ -119,5 +119,3 @@ def refuse(ctid: Ctid) -> None:
         return
     # A negative number skips the call; the result is then the -ENOSYS that the kernel put there at entry.
     _ptrace(PTRACE_POKEUSER, ctid, ctypes.c_long(_ORIG_RAX), ctypes.c_long(-1))
-
-

@@ -1,0 +1,33 @@
+"""What several commands' options have in common."""
+
+import os
+import sys
+
+import click
+import msgspec
+
+from learner.errors import SbxError
+from learner.names import to_text
+from learner.store import write_atomically
+from tracers.tracer import TracerName
+
+TRACERS = click.Choice([name.value for name in TracerName])
+VERIFICATIONS = click.Choice(["replay", "live", "off"])
+
+
+def allowed_paths(given: tuple[str, ...]) -> frozenset[str]:
+    """The objects behind ``--allow-sensitive`` paths, links resolved."""
+    return frozenset(os.path.realpath(os.path.expanduser(path)) for path in given)
+
+
+def emit_json(where: str, document: object) -> None:
+    """Write a document to a file (0600, whole or not at all), or to standard output for ``-``."""
+    data = msgspec.json.format(msgspec.json.encode(document, order="deterministic"), indent=2) + b"\n"
+    if where != "-":
+        write_atomically(where, data)
+        return
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as problem:
+        raise SbxError(f"standard output: {to_text(problem.strerror or '')}", "use --json FILE") from None

@@ -1,0 +1,78 @@
+"""``sbx run``: the everyday command. Imports little: it stands before every start of the program."""
+
+import os
+import shlex
+import signal
+
+import click
+
+from learner.command import find
+from learner.enforcers.enforcer import Confinement
+from learner.enforcers.landlock import LandlockEnforcer, abi
+from learner.errors import InputFileError, LaunchError, MachineError, SbxError
+from learner.launch import ensure_directories, execute
+from learner.names import to_text
+from learner.profile import Profile, load
+from learner.store import profile_path
+from learner.variables import Variables
+from tracers.tracer import Command, exit_status
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("-v", "--verbose", is_flag=True, help="Say how the command is confined and how it ended.")
+@click.argument("profile", metavar="NAME|FILE")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
+def run(verbose: bool, profile: str, command: tuple[str, ...]) -> None:
+    """Run COMMAND (default: the profile's own) confined to a learned profile.
+
+    \b
+      sbx run vibe                     the command that was learned
+      sbx run vibe -- vibe -p "…"      with arguments
+      sbx run ./vibe.toml -- vibe      with a profile from a file
+
+    Exit status: the command's own (128 + the signal that killed it); 125 if the confinement could not be set up,
+    126 or 127 if the command could not be run.
+    """
+    variables = Variables.here()
+    found = load(profile_path(profile), variables)
+    target = find(command or (found.command,))
+    confinement = _prepare(found)
+    if verbose:
+        raise SystemExit(_watched(target, found, confinement))
+    execute(target, confinement)
+
+
+def _prepare(found: Profile) -> Confinement:
+    try:
+        ensure_directories(found.policy)
+        return LandlockEnforcer().prepare(found.policy)
+    except InputFileError:
+        raise
+    except MachineError as problem:
+        raise LaunchError(str(problem), problem.remedy) from None
+
+
+def _watched(target: Command, found: Profile, confinement: Confinement) -> int:
+    """Run in a child, to be able to tell how it ended."""
+    click.echo(
+        f"sbx: landlock ABI {abi()}, {len(found.policy.grants)} path and {len(found.policy.network)} network grants",
+        err=True,
+    )
+    for gap in confinement.gaps:
+        click.echo(f"sbx: gap: {gap.item}: {gap.reason}", err=True)
+    words = " ".join(shlex.quote(to_text(word)) for word in target.argv)
+    click.echo(f"sbx: exec {to_text(target.file)} as {words}", err=True)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            execute(target, confinement)
+        except SbxError as problem:
+            click.echo(f"sbx: {problem}\n     {problem.remedy}", err=True)
+            os._exit(problem.status)
+    for number in (signal.SIGINT, signal.SIGQUIT):  # the terminal sends them to the command as well
+        signal.signal(number, signal.SIG_IGN)
+    _, waited = os.waitpid(pid, 0)
+    status = exit_status(waited)
+    how = f"killed by {signal.Signals(status - 128).name}" if os.WIFSIGNALED(waited) else f"exit status {status}"
+    click.echo(f"sbx: {how}", err=True)
+    return status

@@ -1,0 +1,49 @@
+"""Verifying a policy, as `sbx learn` and `sbx verify` both do it."""
+
+import click
+
+from learner import canaries, probe, replay
+from learner.cover import Cover
+from learner.enforcers.landlock import LandlockEnforcer
+from learner.errors import MachineError
+from learner.findings import Verification
+from learner.launch import ensure_directories
+from learner.places import Map
+from learner.session import live
+from learner.trace import Trace
+from learner.variables import Variables
+from tracers.tracer import Command
+
+
+def check(
+    mode: str,
+    trace: Trace,
+    found: Cover,
+    variables: Variables,
+    command: Command | None,
+    allowed: frozenset[str],
+) -> Verification:
+    """Verify ``found`` in the way that ``mode`` names; canaries always. What could not be done is in ``failure``."""
+    if mode == "off":
+        return Verification("off")
+    enforcer = LandlockEnforcer()
+    try:
+        lively = None
+        if mode == "live":
+            if command is None:
+                return Verification("live", failure="live verification needs the command to run")
+            ensure_directories(found.policy)
+            lively = live(command, trace, found, enforcer, variables, allowed, _announce)
+            found = lively.cover
+        replayed = replay.replay([(a, trace.programs[a.program].label) for a in trace.accesses], found.policy, enforcer)
+        released = canaries.check(found.policy, Map(variables.project, variables.home), enforcer)
+        confinement = enforcer.prepare(found.policy)
+        confinement.close()
+    except (MachineError, probe.NoAnswer) as problem:
+        remedy = getattr(problem, "remedy", "")
+        return Verification(mode, failure=f"{problem}" + (f"; {remedy}" if remedy else ""))
+    return Verification(mode, replayed, lively, released, confinement.gaps)
+
+
+def _announce(number: int) -> None:
+    click.echo(f"sbx: confined run {number}", err=True)

@@ -1,0 +1,93 @@
+"""``sbx verify``: prove a stored profile again."""
+
+import os
+import time
+from pathlib import Path
+
+import click
+
+from learner.cli.options import emit_json
+from learner.cli.verification import check
+from learner.command import find
+from learner.cover import Cover
+from learner.errors import InputFileError
+from learner.findings import Result, findings
+from learner.profile import Profile, dumps, load
+from learner.store import profile_path, trace_path, write_atomically
+from learner.surface import surface
+from learner.trace import Trace, read_trace
+from learner.variables import Variables
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option(
+    "--mode",
+    type=click.Choice(["replay", "live"]),
+    default="replay",
+    show_default=True,
+    help="replay: try each learned access. live: run the command again, confined, and repair what is denied.",
+)
+@click.option(
+    "--trace",
+    "trace_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The trace it was learned from.",
+)
+@click.option("--json", "json_file", metavar="FILE|-", help="Write a summary with stable keys here.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+@click.argument("profile", metavar="NAME|FILE")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
+def verify(
+    mode: str,
+    trace_file: Path | None,
+    json_file: str | None,
+    verbose: bool,
+    profile: str,
+    command: tuple[str, ...],
+) -> None:
+    """Prove that a profile admits what it was learned for, and that canaries are refused.
+
+    The accesses come from the trace that `sbx learn` kept. A live verification that had to repair the profile
+    writes it back.
+
+    Exit status: 0 verified, 1 there are findings to read, 4 the profile or its trace cannot be used.
+    """
+    variables = Variables.here()
+    path = profile_path(profile)
+    found = load(path, variables)
+    trace = _trace(found, trace_file)
+    target = find(command or (found.command,)) if mode == "live" else None
+    started = time.monotonic()
+    cover = Cover(found.policy, (), ())
+    checked = check(mode, trace, cover, variables, target, frozenset())
+    if checked.live is not None and checked.live.repaired:
+        cover = checked.live.cover
+        repaired = Profile(found.name, found.command, cover.policy, found.partial, found.platform)
+        write_atomically(path, dumps(repaired, variables).encode())
+    result = Result(
+        profile=path,
+        trace=trace,
+        cover=cover,
+        verification=checked,
+        surface=surface(cover.policy, trace.accesses),
+        seconds={"verify": round(time.monotonic() - started, 3)},
+    )
+    if json_file:
+        from reports.summary import summary
+
+        emit_json(json_file, summary(result))
+    from reports.learned import show
+
+    show(result, verbose=verbose)
+    raise SystemExit(1 if findings(result) else 0)
+
+
+def _trace(found: Profile, given: Path | None) -> Trace:
+    kept = given or Path(trace_path(found.name))
+    if given is None and not os.path.exists(kept):
+        raise InputFileError(
+            f"no trace of {found.name} is kept on this machine",
+            "give one with --trace FILE, or learn again with `sbx learn`",
+        )
+    return read_trace(kept)

@@ -1,0 +1,102 @@
+"""``sbx why``: which grant admits a path or an endpoint, and who needed it; or which grant would."""
+
+import os
+import re
+
+import click
+
+from learner import words
+from learner.access import Kind
+from learner.cli.profiles import PROFILE, only_profile, open_profile
+from learner.explain import OPERATIONS, explain
+from learner.names import to_text
+from learner.policy import NetworkAction, NetworkGrant, Policy, right_names
+from learner.profile import grant_toml, network_toml
+from learner.resolver import Resolution, Resolver
+from learner.variables import Variables
+from tracers.events import Operation, Transport
+
+_ENDPOINT = re.compile(r"\[?(?P<host>[^/\[\]]+?)\]?:(?P<port>\d{1,5})")
+_DEFAULTS = {Kind.DIRECTORY: Operation.LIST, Kind.SOCKET: Operation.CONNECT}
+_ADMITTED, _NOT_ADMITTED = 0, 1
+
+
+@click.command()
+@click.argument("path", type=click.Path())
+@click.option("--profile", type=PROFILE, help="The profile to ask (default: the only one there is).")
+@click.option(
+    "--op",
+    "operation",
+    type=click.Choice([operation.value for operation in OPERATIONS]),
+    metavar="OPERATION",
+    help="What is to be done: "
+    + ", ".join(operation.value for operation in OPERATIONS)
+    + " (default: read; list for a directory, connect for a socket).",
+)
+def why(path: str, profile: str | None, operation: str | None) -> int:
+    """Say which grant admits PATH and which programs needed it, or which grant would admit it.
+
+    PATH may also be an endpoint, HOST:PORT, to connect to (or to bind, with --op bind). Links are followed,
+    and shown. The exit status is 0 if it is admitted, 1 if it is not.
+    """
+    variables = Variables.here()
+    policy = open_profile(profile or only_profile(), variables).policy
+    wanted = Operation(operation) if operation else None
+    endpoint = _ENDPOINT.fullmatch(path)
+    if endpoint and wanted in (None, Operation.CONNECT, Operation.BIND) and not os.path.lexists(path):
+        action = NetworkAction.BIND if wanted is Operation.BIND else NetworkAction.CONNECT
+        return _why_endpoint(policy, action, endpoint["host"], int(endpoint["port"]), variables)
+    return _why_path(policy, path, wanted, variables)
+
+
+def _why_path(policy: Policy, path: str, wanted: Operation | None, variables: Variables) -> int:
+    resolver = Resolver()
+    follow = wanted not in (Operation.REMOVE, Operation.SYMLINK)  # these act on a link itself
+    found = resolver.resolve(os.path.join(os.getcwd(), path), follow=follow, pid=os.getpid())
+    operation = wanted or _DEFAULTS.get(found.kind, Operation.READ)
+    _show_links(resolver, found, variables)
+    if found.kind is Kind.OPAQUE:
+        click.echo(f"admitted: {to_text(path)} is {to_text(found.path)}, no file: it takes no grant")
+        return _ADMITTED
+    if found.kind is Kind.ABSENT:
+        click.echo(f"nothing is there now: {variables.contract(found.path)}")
+    answer = explain(policy, operation, found.path, found.kind)
+    what = f"{words.verb(operation)} {variables.contract(found.path)}"
+    if answer.missing is None:
+        click.echo(f"admitted: {what}")
+        for grant in answer.admitting:
+            click.echo(f"  by {words.reach(grant, variables)}  {words.rights_phrase(grant.rights)}")
+            _show_reasons(words.reasons(grant.witnesses, variables, grant.path))
+        return _ADMITTED
+    click.echo(f"not admitted: {what}")
+    needed = " ".join(right_names(answer.needed))
+    for grant in answer.nearby:
+        given = words.rights_phrase(grant.rights)
+        click.echo(f"  {words.reach(grant, variables)} gives {given}, but not {needed}")
+    click.echo(f"This grant would admit it:\n\n{grant_toml(answer.missing, variables)}", nl=False)
+    return _NOT_ADMITTED
+
+
+def _why_endpoint(policy: Policy, action: NetworkAction, host: str, port: int, variables: Variables) -> int:
+    granted = [g for g in policy.network if (g.action, g.host, g.port, g.abstract) == (action, host, port, False)]
+    missing = NetworkGrant(action, host, port, Transport.TCP, ())
+    if granted:
+        click.echo(f"admitted: {action} {words.endpoint(missing)}")
+        for grant in granted:
+            about = words.endpoint(grant)
+            click.echo(f"  by {grant.action} {about}")
+            _show_reasons(words.reasons(grant.witnesses, variables, about))
+        return _ADMITTED
+    click.echo(f"not admitted: {action} {words.endpoint(missing)}")
+    click.echo(f"This grant would admit it:\n\n{network_toml(missing, variables)}", nl=False)
+    return _NOT_ADMITTED
+
+
+def _show_links(resolver: Resolver, found: Resolution, variables: Variables) -> None:
+    for link in found.links:
+        click.echo(f"link: {variables.contract(link)} -> {to_text(resolver.targets[link])}")
+
+
+def _show_reasons(reasons: list[str]) -> None:
+    for reason in reasons or [words.BY_HAND]:
+        click.echo(f"     {reason}")

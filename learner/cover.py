@@ -1,0 +1,319 @@
+"""From needs to grants.
+
+Reading is granted on single objects, except in places whose content is the same for everybody (installed packages),
+where the whole tree is. Changing is granted on directories: the project, directories that the program made itself, and
+otherwise the existing directory in which something was made or removed. Directories that many share (the home
+directory, ``/etc``, ``/``) are never opened for changes; what needed that is returned as a gap.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from learner.access import Access, Kind, Meaning
+from learner.gaps import Gap
+from learner.needs import Need, created, needs, vanished
+from learner.places import Map, Place, ancestors, is_temporary, is_within
+from learner.policy import (
+    CHANGES,
+    NO_RIGHT,
+    Grant,
+    NetworkAction,
+    NetworkGrant,
+    Policy,
+    Right,
+    Scope,
+    Witness,
+    right_names,
+)
+from learner.sensitive import Catalogue, Entry
+from learner.volatile import is_volatile
+from tracers.events import Family, Operation, Transport
+from tracers.programs import Program
+
+WORK = (
+    Right.READ
+    | Right.LIST
+    | Right.WRITE
+    | Right.TRUNCATE
+    | Right.CREATE
+    | Right.MKDIR
+    | Right.SYMLINK
+    | Right.REMOVE
+    | Right.RMDIR
+    | Right.MOVE
+    | Right.ATTRIBUTES
+)
+"""What a program may do in a directory that is its to work in: one run shows only a part of it."""
+
+_READING = Right.READ | Right.LIST
+_ON_OBJECTS = _READING | Right.EXEC | Right.WRITE | Right.TRUNCATE | Right.ATTRIBUTES | Right.IOCTL | Right.CONNECT
+
+
+class SensitiveUse(NamedTuple):
+    """A sensitive object that the program used: ``granted`` only if the user allowed it."""
+
+    path: str
+    reason: str
+    rights: Right
+    programs: tuple[str, ...]
+    granted: bool
+
+
+class Cover(NamedTuple):
+    """A policy, what was left out of it because it is sensitive, and what it cannot express."""
+
+    policy: Policy
+    sensitive: tuple[SensitiveUse, ...]
+    gaps: tuple[Gap, ...]
+
+
+class _Draft:
+    """A grant while its witnesses are collected."""
+
+    __slots__ = ("ensure", "rights", "users")
+
+    def __init__(self) -> None:
+        self.rights = NO_RIGHT
+        self.ensure = False
+        self.users: dict[str, set[tuple[Operation, str]]] = defaultdict(set)
+
+    def add(self, right: Right, need: Need, label: str) -> None:
+        self.rights |= right
+        self.users[label].add((need.access.operation, need.access.object))
+
+    def absorb(self, other: "_Draft") -> None:
+        for label, uses in other.users.items():
+            self.users[label] |= uses
+
+    def witnesses(self) -> tuple[Witness, ...]:
+        return tuple(
+            Witness(
+                program=label,
+                operations=tuple(sorted({operation for operation, _ in uses})),
+                example=min((path for _, path in uses), key=lambda p: (len(p), p)),
+                objects=len({path for _, path in uses}),
+            )
+            for label, uses in sorted(self.users.items())
+        )
+
+
+_Anchor = tuple[str, Scope]
+
+
+class _Coverer:
+    def __init__(
+        self, places: Map, programs: tuple[Program, ...], accesses: Iterable[Access], allowed: frozenset[str]
+    ) -> None:
+        self._places = places
+        self._programs = programs
+        self._accesses = tuple(accesses)
+        self._allowed = allowed
+        self._catalogue = Catalogue(places.home)
+        self._created = created(self._accesses)
+        self._vanished = vanished(self._accesses)
+        self._made_directories = {a.object for a in self._accesses if a.kind is Kind.DIRECTORY} & self._created
+        self._drafts: dict[_Anchor, _Draft] = defaultdict(_Draft)
+        self._sensitive: dict[tuple[str, str], tuple[Right, set[str]]] = {}
+        self._gaps: set[Gap] = set()
+
+    def run(self) -> Cover:
+        for access in self._accesses:
+            for need in needs(access):
+                entry = self._catalogue.match(access.object, need.right)
+                if entry is not None:
+                    self._note_sensitive(need, entry)
+                    if access.object not in self._allowed:
+                        continue
+                    self._place_single(need)
+                    continue
+                self._place(need)
+        self._widen_work()
+        self._drop_covered()
+        grants = tuple(
+            Grant(path, scope, draft.rights, draft.witnesses(), draft.ensure)
+            for (path, scope), draft in sorted(self._drafts.items())
+            if draft.rights
+        )
+        uses = tuple(
+            SensitiveUse(path, reason, rights, tuple(sorted(programs)), path in self._allowed)
+            for (path, reason), (rights, programs) in sorted(self._sensitive.items(), key=lambda item: item[0])
+        )
+        policy = Policy(grants, network_grants(self._accesses, self._programs))
+        return Cover(policy, uses, tuple(sorted(self._gaps)))
+
+    # --- where a need is anchored
+
+    def _label(self, need: Need) -> str:
+        return self._programs[need.access.program].label
+
+    def _note_sensitive(self, need: Need, entry: Entry) -> None:
+        key = (need.access.object, entry.reason)
+        rights, programs = self._sensitive.get(key, (NO_RIGHT, set()))
+        self._sensitive[key] = (rights | need.right, programs | {self._label(need)})
+
+    def _grant(self, path: str, scope: Scope, need: Need) -> _Draft:
+        draft = self._drafts[path, scope]
+        draft.add(need.right, need, self._label(need))
+        return draft
+
+    def _place_single(self, need: Need) -> None:
+        scope = Scope.TREE if need.right & CHANGES & ~_ON_OBJECTS else Scope.FILE
+        self._grant(need.path, scope, need)
+
+    def _place(self, need: Need) -> None:
+        path = need.path
+        place, directory = self._places.locate(path)
+        if place is Place.PROJECT and not need.right & Right.EXEC:
+            self._grant(directory, Scope.TREE, need)
+            return
+        if place is Place.TERMINALS or (place is Place.PROCESS and not need.right & CHANGES):
+            self._grant(directory, Scope.TREE, need)
+            return
+        made = self._made_above(path)
+        if made is not None:
+            self._place_made(made, need)
+        elif need.right & ~_ON_OBJECTS:
+            self._change_directory(path, need)
+        elif place in (Place.SYSTEM, Place.RUNTIME) and not need.right & ~_READING:
+            self._grant(directory, Scope.TREE, need)
+        else:
+            self._grant(path, Scope.FILE, need)
+
+    def _made_above(self, path: str) -> str | None:
+        """The topmost name on the way to ``path`` that the program made itself."""
+        made = None
+        for candidate in (path, *ancestors(path)):
+            if candidate in self._created:
+                made = candidate
+        return made
+
+    def _place_made(self, made: str, need: Need) -> None:
+        """A need inside of what the program made: its own directory, or the one in which it made a file."""
+        above = os.path.dirname(made)
+        lasts = made not in self._vanished and not is_volatile(os.path.basename(made))
+        if lasts and made in self._made_directories and not is_temporary(above):
+            self._grant(made, Scope.TREE, need).ensure = True
+        else:
+            self._change_directory(above, need)
+
+    def _change_directory(self, directory: str, need: Need) -> None:
+        """A change in a directory that was there before the program."""
+        while directory in self._created:
+            directory = os.path.dirname(directory)
+        place, _ = self._places.locate(directory)
+        if place in (Place.SYSTEM, Place.RUNTIME) and "__pycache__" in need.access.object:
+            self._gaps.add(
+                Gap(
+                    "bytecode caches",
+                    f"{self._label(need)} wrote compiled modules in {place} trees, which stay read-only",
+                )
+            )
+        elif self._places.is_shared(directory):
+            words = ", ".join(right_names(need.right & CHANGES))
+            self._gaps.add(
+                Gap(
+                    f"{words} in {directory}",
+                    f"{self._label(need)} did it for {need.access.object}; a directory so widely shared is not opened for changes",
+                )
+            )
+        else:
+            self._grant(directory, Scope.TREE, need)
+
+    # --- afterwards
+
+    def _widen_work(self) -> None:
+        """In the project and in its own directories a program that changes anything may work."""
+        for (path, scope), draft in self._drafts.items():
+            own = draft.ensure or (self._places.has_project and path == self._places.project and scope is Scope.TREE)
+            if own and draft.rights & CHANGES:
+                draft.rights |= WORK
+
+    def _drop_covered(self) -> None:
+        """Take out what a wider grant gives anyway; its witnesses go along."""
+        trees = {path: draft for (path, scope), draft in self._drafts.items() if scope is Scope.TREE}
+        for anchor in sorted(self._drafts, key=lambda a: (-len(a[0]), a)):
+            path, scope = anchor
+            draft = self._drafts[anchor]
+            above = [path] if scope is Scope.FILE else []
+            for directory in (*above, *ancestors(path)):
+                wider = trees.get(directory)
+                if wider is not None and wider is not draft and not draft.rights & ~wider.rights:
+                    wider.absorb(draft)
+                    del self._drafts[anchor]
+                    trees.pop(path, None) if scope is Scope.TREE else None
+                    break
+
+
+def cover(
+    places: Map,
+    programs: tuple[Program, ...],
+    accesses: Iterable[Access],
+    allowed: frozenset[str] = frozenset(),
+) -> Cover:
+    """The policy for ``accesses``. ``allowed``: sensitive objects that the user wants granted all the same."""
+    return _Coverer(places, programs, accesses, allowed).run()
+
+
+def network_grants(accesses: Iterable[Access], programs: tuple[Program, ...]) -> tuple[NetworkGrant, ...]:
+    """Grants for the endpoints that were reached or taken.
+
+    Connecting a datagram socket sends nothing (getaddrinfo sorts addresses that way), so only sending counts there.
+    A port that the program itself got from the ephemeral range is granted as port 0.
+    """
+    found: dict[tuple[NetworkAction, str, int, Transport, bool], dict[str, set[tuple[Operation, str]]]] = {}
+    records = [a for a in accesses if a.endpoint is not None and needs_network(a)]
+    own = {a.endpoint.port for a in records if a.operation is Operation.LISTEN and a.endpoint}
+    ephemeral = any(a.operation is Operation.BIND and a.endpoint and a.endpoint.port == 0 for a in records)
+    for access in records:
+        end = access.endpoint
+        if end is None or access.operation is Operation.LISTEN:
+            continue
+        action = NetworkAction.BIND if access.operation is Operation.BIND else NetworkAction.CONNECT
+        port = 0 if ephemeral and end.port in own else end.port
+        key = (action, end.address, port, end.transport, end.family is Family.ABSTRACT)
+        label = programs[access.program].label
+        found.setdefault(key, {}).setdefault(label, set()).add((access.operation, access.object))
+    return tuple(
+        NetworkGrant(
+            action,
+            host,
+            port,
+            transport,
+            tuple(
+                Witness(
+                    label,
+                    tuple(sorted({o for o, _ in uses})),
+                    min(e for _, e in uses),
+                    len({e for _, e in uses}),
+                )
+                for label, uses in sorted(users.items())
+            ),
+            abstract,
+        )
+        for (action, host, port, transport, abstract), users in sorted(found.items())
+    )
+
+
+def needs_network(access: Access) -> bool:
+    """Whether an access to an endpoint takes a network grant."""
+    end = access.endpoint
+    if end is None or access.meaning is not Meaning.DONE or end.family in (Family.NETLINK, Family.OTHER):
+        return False
+    if end.family is Family.ABSTRACT:
+        return access.operation in (Operation.CONNECT, Operation.SEND)
+    if access.operation is Operation.CONNECT:
+        return end.transport is not Transport.UDP and end.port != 0
+    return access.operation in (Operation.SEND, Operation.BIND, Operation.LISTEN)
+
+
+def opened_sensitive(policy: Policy, existing: Iterable[str], home: str) -> tuple[str, ...]:
+    """The sensitive objects among ``existing`` paths that a tree grant opens along with the rest."""
+    catalogue = Catalogue(home)
+    trees = [g for g in policy.grants if g.scope is Scope.TREE]
+    return tuple(
+        sorted(
+            path for path in existing if any(is_within(path, g.path) and catalogue.match(path, g.rights) for g in trees)
+        )
+    )

@@ -1,0 +1,1 @@
+"""Enforcers: each turns a policy into a confined launch and says what it cannot hold."""

@@ -1,0 +1,50 @@
+"""The one shape every enforcer has: what was enforced is a returned value, never an assumption."""
+
+import enum
+from typing import Protocol
+
+from learner.access import Access
+from learner.gaps import Gap
+from learner.policy import Policy, Right
+
+
+class Strength(enum.StrEnum):
+    """How much of a policy an enforcer holds on this machine."""
+
+    FULL = "full"
+    PARTIAL = "partial"
+    NONE = "none"
+
+
+class Confinement(Protocol):
+    """A policy made ready for one launch."""
+
+    strength: Strength
+    gaps: tuple[Gap, ...]
+    """What stays open (or closed against the wish), and why."""
+
+    def apply(self) -> None:
+        """Restrict the calling thread, for good, over exec too. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """Give back what :meth:`apply` would have used."""
+        ...
+
+
+class Enforcer(Protocol):
+    """Prepares confinements."""
+
+    name: str
+
+    def prepare(self, policy: Policy) -> Confinement:
+        """Make ``policy`` ready. Raises :class:`~learner.errors.MachineError` if this machine cannot enforce at all."""
+        ...
+
+    def mediates(self, rights: Right) -> Right:
+        """Those of ``rights`` whose absence this enforcer can refuse here."""
+        ...
+
+    def gates(self, access: Access) -> bool:
+        """Whether this enforcer, on this machine, can refuse ``access`` at all."""
+        ...

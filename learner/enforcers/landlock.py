@@ -1,0 +1,213 @@
+"""Landlock: unprivileged, in every recent kernel, nothing to install (landlock(7)).
+
+landlockpy does the system calls. This adapter maps our rights onto its own, compares what was asked with what the
+kernel handles, and names what Landlock does not see at all.
+"""
+
+import functools
+import os
+import stat
+
+import landlockpy
+from landlockpy import AccessFS, AccessNet, LandlockError, Ruleset, Scope
+
+from learner.access import Access, Kind
+from learner.enforcers.enforcer import Strength
+from learner.errors import MachineError
+from learner.gaps import Gap
+from learner.names import to_text
+from learner.policy import DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, Policy, Right
+from learner.policy import Scope as GrantScope
+from tracers.events import Operation, Transport
+
+FS_RIGHTS: dict[Right, AccessFS] = {
+    Right.READ: AccessFS.READ_FILE,
+    Right.LIST: AccessFS.READ_DIR,
+    # The kernel opens what it executes for reading too: EXECUTE alone is refused (measured, Linux 6.18).
+    Right.EXEC: AccessFS.EXECUTE | AccessFS.READ_FILE,
+    Right.WRITE: AccessFS.WRITE_FILE,
+    Right.TRUNCATE: AccessFS.TRUNCATE,
+    Right.CREATE: AccessFS.MAKE_REG,
+    Right.MKDIR: AccessFS.MAKE_DIR,
+    Right.SYMLINK: AccessFS.MAKE_SYM,
+    Right.SOCKET: AccessFS.MAKE_SOCK,
+    Right.FIFO: AccessFS.MAKE_FIFO,
+    Right.DEVICE: AccessFS.MAKE_CHAR | AccessFS.MAKE_BLOCK,
+    Right.REMOVE: AccessFS.REMOVE_FILE,
+    Right.RMDIR: AccessFS.REMOVE_DIR,
+    Right.MOVE: AccessFS.REFER,
+    Right.ATTRIBUTES: AccessFS.NONE,
+    Right.IOCTL: AccessFS.IOCTL_DEV,
+    Right.CONNECT: AccessFS.RESOLVE_UNIX,
+}
+
+_FILE_ONLY = (
+    AccessFS.EXECUTE
+    | AccessFS.WRITE_FILE
+    | AccessFS.READ_FILE
+    | AccessFS.TRUNCATE
+    | AccessFS.IOCTL_DEV
+    | AccessFS.RESOLVE_UNIX
+)
+"""Rights that a rule on something other than a directory may carry (EINVAL otherwise)."""
+
+_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
+
+
+@functools.cache
+def abi() -> int:
+    """Landlock's ABI version on this kernel, 0 if it has none or it is switched off at boot."""
+    try:
+        return landlockpy.abi_version()
+    except LandlockError:
+        return 0
+
+
+def fs_access(rights: Right) -> AccessFS:
+    """Landlock's rights for ours."""
+    access = AccessFS.NONE
+    for right in rights:
+        access |= FS_RIGHTS[right]
+    return access
+
+
+class LandlockConfinement:
+    """A ruleset for one launch."""
+
+    def __init__(self, ruleset: Ruleset, strength: Strength, gaps: tuple[Gap, ...]) -> None:
+        self._ruleset = ruleset
+        self.strength = strength
+        self.gaps = gaps
+
+    def apply(self) -> None:
+        """See :class:`~learner.enforcers.enforcer.Confinement`. Sets no_new_privs."""
+        self._ruleset.restrict()
+
+    def close(self) -> None:
+        """See :class:`~learner.enforcers.enforcer.Confinement`."""
+        self._ruleset.close()
+
+
+class LandlockEnforcer:
+    """Confines with Landlock at the kernel's own ABI."""
+
+    name = "landlock"
+
+    def prepare(self, policy: Policy) -> LandlockConfinement:
+        """See :class:`~learner.enforcers.enforcer.Enforcer`."""
+        if abi() == 0:
+            raise MachineError(
+                "this kernel has no Landlock, or it is switched off",
+                "use Linux 5.13 or newer with `landlock` in the lsm= list of its command line (see `sbx doctor`)",
+            )
+        abstract = any(n.abstract for n in policy.network)
+        scopes = Scope.SIGNAL if abstract else Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET
+        try:
+            ruleset = Ruleset(scoped=scopes)
+        except LandlockError as problem:
+            raise MachineError(
+                f"Landlock refused a ruleset: {problem.strerror}",
+                "a container's seccomp profile may forbid it",
+            ) from None
+        gaps = [*kernel_gaps(abi()), *_policy_gaps(policy)]
+        try:
+            for grant in policy.grants:
+                if not _allow(ruleset, grant):
+                    gaps.append(Gap(to_text(grant.path), "not there, so nothing was granted on it"))
+            _allow_network(ruleset, policy)
+        except BaseException:
+            ruleset.close()
+            raise
+        return LandlockConfinement(ruleset, Strength.PARTIAL if gaps else Strength.FULL, tuple(sorted(set(gaps))))
+
+    def mediates(self, rights: Right) -> Right:
+        """See :class:`~learner.enforcers.enforcer.Enforcer`."""
+        handled = landlockpy.fs_for_abi(abi())
+        kept = NO_RIGHT
+        for right in rights:
+            if FS_RIGHTS[right] & handled:
+                kept |= right
+        return kept
+
+    def gates(self, access: Access) -> bool:
+        """See :class:`~learner.enforcers.enforcer.Enforcer`. What has path needs is decided by :meth:`mediates`."""
+        end = access.endpoint
+        if end is None:
+            return access.kind is not Kind.OPAQUE
+        if access.operation is Operation.CONNECT and end.family == "abstract":
+            return abi() >= 6
+        return end.transport is Transport.TCP and access.operation in (Operation.CONNECT, Operation.BIND) and abi() >= 4
+
+
+def _allow(ruleset: Ruleset, grant: Grant) -> bool:
+    """Add the rule for a grant; False if there is nothing at its path."""
+    access = fs_access(grant.rights)
+    try:
+        mode = os.stat(grant.path).st_mode
+        if not stat.S_ISDIR(mode):
+            access &= _FILE_ONLY
+        ruleset.allow_path(grant.path, access)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except LandlockError:
+        raise
+    except OSError as problem:
+        raise MachineError(f"{to_text(grant.path)}: {problem.strerror}", "you need to reach what you grant") from None
+    return True
+
+
+def _allow_network(ruleset: Ruleset, policy: Policy) -> None:
+    for grant in policy.network:
+        if grant.abstract or grant.transport is not Transport.TCP:
+            continue
+        if grant.action is NetworkAction.BIND:
+            ruleset.allow_port(grant.port, AccessNet.BIND_TCP)
+        elif grant.port:
+            ruleset.allow_port(grant.port, AccessNet.CONNECT_TCP)
+        else:
+            for port in ephemeral_ports():
+                ruleset.allow_port(port, AccessNet.CONNECT_TCP)
+
+
+def ephemeral_ports() -> range:
+    """The ports that the kernel hands out by itself (ip(7), ip_local_port_range)."""
+    with open(_PORTS) as setting:
+        low, high = setting.read().split()
+    return range(int(low), int(high) + 1)
+
+
+def kernel_gaps(version: int) -> tuple[Gap, ...]:
+    """What Landlock does not refuse at an ABI version, whatever the policy says."""
+    found = [
+        Gap("metadata", "Landlock does not hide names: stat, access and readlink work everywhere"),
+        Gap("attributes", "Landlock does not see chmod, chown, utime and extended attributes"),
+        Gap("other sockets", "Landlock does not see raw, netlink and vsock sockets, nor MPTCP connections"),
+    ]
+    by_version = (
+        (2, "moving between directories", "always refused before Landlock ABI 2 (Linux 5.19)"),
+        (3, "truncation", "not seen before Landlock ABI 3 (Linux 6.2)"),
+        (4, "TCP", "not seen before Landlock ABI 4 (Linux 6.7)"),
+        (5, "device ioctls", "not seen before Landlock ABI 5 (Linux 6.10)"),
+        (6, "abstract unix sockets and signals", "not seen before Landlock ABI 6 (Linux 6.12)"),
+        (
+            9,
+            "unix sockets by path",
+            "not seen before Landlock ABI 9 (Linux 7.1): docker.sock, agents' sockets",
+        ),
+        (10, "UDP", "not seen before Landlock ABI 10 (Linux 7.2): DNS and QUIC to any host"),
+    )
+    found += [Gap(item, reason) for since, item, reason in by_version if version < since]
+    return tuple(found)
+
+
+def _policy_gaps(policy: Policy) -> list[Gap]:
+    gaps = []
+    if any(n.transport is Transport.TCP and not n.abstract for n in policy.network):
+        gaps.append(Gap("hosts", "Landlock grants TCP by port: a granted port is open on every host"))
+    if any(n.abstract for n in policy.network):
+        gaps.append(Gap("abstract sockets", "one is granted, and Landlock can only open all of them"))
+    if any(n.action is NetworkAction.CONNECT and n.port == 0 and not n.abstract for n in policy.network):
+        gaps.append(Gap("own ports", "the program's own ephemeral port is granted as the whole range"))
+    if any(g.scope is GrantScope.FILE and g.rights & DIRECTORY_RIGHTS for g in policy.grants):
+        gaps.append(Gap("single directories", "a Landlock rule on a directory holds for everything beneath it"))
+    return gaps

@@ -1,0 +1,84 @@
+"""The result of learning or verifying, and what in it a person must know: the difference between status 0 and 1."""
+
+from typing import NamedTuple
+
+from learner.canaries import Outcome, Verdict
+from learner.cover import Cover
+from learner.gaps import Gap
+from learner.names import to_text
+from learner.replay import Replay
+from learner.session import Live
+from learner.surface import Surface
+from learner.trace import Trace
+
+
+class Verification(NamedTuple):
+    """What was verified: ``mode`` is replay, live or off; ``failure`` says why it could not be done, empty if it was."""
+
+    mode: str
+    replay: Replay | None = None
+    live: Live | None = None
+    canaries: tuple[Outcome, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    failure: str = ""
+
+
+class Result(NamedTuple):
+    """Everything that one ``sbx learn`` or ``sbx verify`` found out. ``seconds`` by stage."""
+
+    profile: str
+    trace: Trace
+    cover: Cover
+    verification: Verification
+    surface: Surface
+    seconds: dict[str, float]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Every gap, of the policy and of the enforcer, sorted."""
+        return tuple(sorted({*self.cover.gaps, *self.verification.gaps}))
+
+
+def findings(result: Result) -> tuple[str, ...]:
+    """One sentence for each thing that needs a person, most serious first; () if all is well."""
+    found = list(result.problems)
+    checked = result.verification
+    found += [f"the canary got through: {o}" for o in checked.canaries if o.verdict is Verdict.THROUGH and not o.known]
+    if checked.failure:
+        found.append(f"not verified: {checked.failure}")
+    if checked.replay:
+        found += [f"refused although granted: {refusal}" for refusal in checked.replay.refused]
+    live = checked.live
+    if live is not None:
+        if live.status != live.expected:
+            found.append(f"under enforcement the command ended with {live.status}, not {live.expected}")
+        found += [
+            f"denied under enforcement: {d.access.operation} {to_text(d.access.object)} ({to_text(d.program)})"
+            for d in live.denied
+            if d.recorded
+        ]
+    found += [
+        f"sensitive, so left out: {to_text(s.path)} ({s.reason}), used by {', '.join(map(to_text, s.programs))}"
+        for s in result.cover.sensitive
+        if not s.granted
+    ]
+    found += _about_the_run(result.trace)
+    return tuple(found)
+
+
+def _about_the_run(trace: Trace) -> list[str]:
+    end = trace.end
+    found = []
+    if end is None:
+        found.append("the trace has no end: the run was cut short, and the profile is partial")
+        return found
+    if end.interrupted:
+        found.append("the run was interrupted: the profile is partial")
+    if end.status:
+        found.append(f"the command ended with status {end.status}: what it would have done next was not seen")
+    if end.lost or trace.skipped:
+        found.append(f"{end.lost + trace.skipped} records were lost: the profile may lack something")
+    if end.lingering:
+        found.append(f"still running when the command ended, and stopped: {', '.join(map(to_text, end.lingering))}")
+    return found

@@ -1,0 +1,121 @@
+"""Strict conversion of a parsed document to records, with errors that name the key and what it should be.
+
+msgspec checks; its message is turned into one for people: ``profile.toml: grant[3].rights[0]: expected
+text, found the number 4``.
+"""
+
+import datetime
+import re
+from typing import NoReturn, TypeVar
+
+import msgspec
+
+from learner.errors import InputFileError
+from learner.names import to_text
+
+_T = TypeVar("_T")
+_WHERE = re.compile(r" - at `\$(?P<path>[^`]*)`\Z")
+_STEP = re.compile(r"\.?([^.\[\]]+)")
+_FIELD = re.compile(r"(?:unknown|required) field `(?P<field>.*)`\Z", re.DOTALL)
+_SHOWN = 40  # characters of a value
+_INT64 = 2**63
+
+
+def convert(document: object, form: type[_T], where: str, remedy: str) -> _T:
+    """``document`` (what a TOML or JSON parser gave) as ``form``.
+
+    Raises InputFileError whose message begins with ``where``, the file.
+    """
+    try:
+        return msgspec.convert(document, form)
+    except msgspec.ValidationError as error:
+        _explain(str(error), document, form, where, remedy)
+
+
+def refuse(where: str, key: str, expected: str, found: object, remedy: str) -> NoReturn:
+    """Raise the InputFileError for what types alone cannot say. ``key``: a path such as ``grant[3].path``."""
+    raise InputFileError(f"{where}: {key}: expected {expected}, found {shown(found)}", remedy)
+
+
+def shown(value: object) -> str:
+    """A parsed value in words, cut short: ``"abc"``, ``the number 4``, ``a list``."""
+    match value:
+        case str():
+            text = to_text(value)
+            return f'"{text}"' if len(text) <= _SHOWN else f'"{text[: _SHOWN - 1]}…"'
+        case bool():
+            return str(value).lower()
+        case int() if abs(value) >= _INT64:
+            return "a number that is too large"
+        case int() | float():
+            return f"the number {value}"
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+        case datetime.datetime() | datetime.date() | datetime.time():
+            return "a date or time"
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def _explain(message: str, document: object, form: type, where: str, remedy: str) -> NoReturn:
+    match = _WHERE.search(message)
+    path = match["path"].lstrip(".") if match else ""
+    message = message[: match.start()] if match else message
+    kind, value = _follow(msgspec.inspect.type_info(form), document, path)
+    prefix = f"{where}: {path}: " if path else f"{where}: "
+    field = _FIELD.search(message)
+    if field and "unknown" in message:
+        keys = ", ".join(_fields(kind))
+        raise InputFileError(f'{prefix}unknown key "{to_text(field["field"])}", expected one of {keys}', remedy)
+    if field:
+        raise InputFileError(f'{prefix}the key "{field["field"]}" is missing', remedy)
+    raise InputFileError(f"{prefix}expected {_expected(kind)}, found {shown(value)}", remedy)
+
+
+def _follow(kind: msgspec.inspect.Type, value: object, path: str) -> tuple[msgspec.inspect.Type, object]:
+    """The declared type and the value at ``path``, such as ``grant[3].rights[0]``."""
+    for step in _STEP.findall(path):
+        kind = _bare(kind)
+        if isinstance(value, list):
+            value = value[int(step)]
+            kind = (
+                kind.item_type if isinstance(kind, (msgspec.inspect.VarTupleType, msgspec.inspect.ListType)) else kind
+            )
+        elif isinstance(value, dict):
+            value = value[step]
+            kind = _fields(kind)[step]
+    return _bare(kind), value
+
+
+def _fields(kind: msgspec.inspect.Type) -> dict[str, msgspec.inspect.Type]:
+    if not isinstance(kind, msgspec.inspect.StructType):
+        return {}
+    return {field.encode_name: field.type for field in kind.fields}
+
+
+def _bare(kind: msgspec.inspect.Type) -> msgspec.inspect.Type:
+    return kind.type if isinstance(kind, msgspec.inspect.Metadata) else kind
+
+
+def _expected(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.EnumType():
+            return "one of " + ", ".join(f'"{member.value}"' for member in kind.cls)
+        case msgspec.inspect.StrType():
+            return "text" if not kind.min_length else "text that is not empty"
+        case msgspec.inspect.IntType():
+            return "a whole number" + _bounds(kind)
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.VarTupleType():
+            return "a list"
+        case _:
+            return "a table"
+
+
+def _bounds(kind: msgspec.inspect.IntType) -> str:
+    if kind.le is None:
+        return "" if kind.ge is None else f" from {kind.ge} up"
+    return f" from {kind.ge} to {kind.le}" if kind.le != kind.ge else f", {kind.ge}"

@@ -1,0 +1,91 @@
+"""What the kernel opens by itself when a program is exec'd: ``#!`` interpreters and ELF loaders.
+
+No trace shows these opens, and a refusal of one is reported against the script, so they are read from the files.
+"""
+
+import enum
+import os
+
+import msgspec
+
+BINPRM_BUF_SIZE = 256  # linux/binfmts.h: how much of a file the kernel looks at
+MAX_DEPTH = 5  # fs/exec.c: interpreters of interpreters
+
+
+class Via(enum.StrEnum):
+    """How an interpreter comes in."""
+
+    SHEBANG = "shebang"
+    ENV = "env"
+    """Named to env(1) in a ``#!`` line: exec'd by env, not by the kernel."""
+    LOADER = "loader"
+
+
+class Interpreter(msgspec.Struct, frozen=True, order=True):
+    """``path`` as written in the file (for ``ENV`` perhaps a bare name that env looks up on PATH)."""
+
+    via: Via
+    path: str
+
+
+def interpreters(path: str) -> tuple[Interpreter, ...]:
+    """The interpreters that the file at ``path`` names; () if it names none or cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(BINPRM_BUF_SIZE)
+            if head[:4] == b"\x7fELF":
+                return _loader(path)
+    except (OSError, ValueError):
+        return ()
+    return shebang(head) if head[:2] == b"#!" else ()
+
+
+def shebang(head: bytes) -> tuple[Interpreter, ...]:
+    """Parse a ``#!`` line as the kernel does (fs/binfmt_script.c), and the program that env(1) would run."""
+    line = head[2:].split(b"\n", 1)[0].strip(b" \t\r")
+    name, _, argument = line.replace(b"\t", b" ").partition(b" ")
+    if not name:
+        return ()
+    found = [Interpreter(Via.SHEBANG, os.fsdecode(name))]
+    if name.rsplit(b"/", 1)[-1] == b"env":
+        program = _env_program(argument.strip(b" "))
+        if program:
+            found.append(Interpreter(Via.ENV, program))
+    return tuple(found)
+
+
+_ENV_TAKES_VALUE = frozenset({"-u", "--unset", "-C", "--chdir"})  # env(1), coreutils
+
+
+def _env_program(argument: bytes) -> str:
+    """What ``env ARGUMENT script`` runs: past options and assignments, with ``-S`` split into words."""
+    text = os.fsdecode(argument)
+    for prefix in ("-S", "--split-string=", "--split-string ", "-vS"):
+        if text.startswith(prefix):
+            words = text[len(prefix) :].split()
+            break
+    else:
+        words = [text] if text else []  # without -S the kernel passes the rest as one word
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in _ENV_TAKES_VALUE:
+            skip = True
+        elif not word.startswith("-") and "=" not in word:
+            return word
+    return ""
+
+
+def _loader(path: str) -> tuple[Interpreter, ...]:
+    # Imported here: 30 ms that only traces with an exec need.
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with open(path, "rb") as file:
+            for segment in ELFFile(file).iter_segments("PT_INTERP"):
+                return (Interpreter(Via.LOADER, segment.get_interp_name()),)
+    except (ELFError, OSError, ValueError, UnicodeDecodeError):
+        return ()
+    return ()

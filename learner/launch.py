@@ -1,0 +1,45 @@
+"""Starting a command under a policy, in place of this process."""
+
+import os
+import signal
+
+from learner.enforcers.enforcer import Confinement
+from learner.errors import LaunchError, NotExecutable, NotFound
+from learner.names import to_text
+from learner.policy import Policy
+from tracers.tracer import Command
+
+
+def ensure_directories(policy: Policy) -> None:
+    """Make the directories that the program would have made itself (mode 0700). Raises LaunchError."""
+    for grant in policy.grants:
+        if grant.ensure:
+            try:
+                os.makedirs(grant.path, mode=0o700, exist_ok=True)
+            except OSError as problem:
+                raise LaunchError(
+                    f"{to_text(grant.path)} cannot be made: {problem.strerror}",
+                    "make it yourself, or remove its grant",
+                ) from None
+
+
+def execute(command: Command, confinement: Confinement) -> None:
+    """Confine this process and become the command. Never returns; raises LaunchError, NotFound or NotExecutable."""
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these; a program expects their defaults
+        signal.signal(ignored, signal.SIG_DFL)
+    try:
+        confinement.apply()
+    except OSError as problem:
+        raise LaunchError(f"the confinement could not be set up: {problem.strerror}", "see `sbx doctor`") from None
+    try:
+        os.execv(command.file, command.argv)
+    except FileNotFoundError:
+        raise NotFound(
+            f"{to_text(command.argv[0])}: its interpreter or loader is missing, or not granted",
+            "run `sbx learn` again",
+        ) from None
+    except OSError as problem:
+        raise NotExecutable(
+            f"{to_text(command.argv[0])}: {problem.strerror}",
+            "is it granted `exec`? `sbx why --op exec` says",
+        ) from None

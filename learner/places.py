@@ -1,0 +1,110 @@
+"""Classes of places, and how a policy may treat each. A table: a new class is a new line."""
+
+import enum
+import os
+import re
+from typing import NamedTuple
+
+
+class Place(enum.StrEnum):
+    """A class of places in the file system."""
+
+    PROJECT = "project"
+    SYSTEM = "system"
+    RUNTIME = "runtime"
+    PROCESS = "process"
+    TERMINALS = "terminals"
+    SHARED = "shared"
+    OTHER = "other"
+
+
+class Class(NamedTuple):
+    """A line of the table: what it is, which directories it is, and why it is treated so."""
+
+    place: Place
+    pattern: re.Pattern[str]
+    reason: str
+
+
+CLASSES = (
+    Class(Place.PROCESS, re.compile(r"/proc(?=/(\d+|self|thread-self)(/|$)|$)"), "names hold process ids"),
+    Class(Place.TERMINALS, re.compile(r"/dev/pts(?=/|$)"), "terminals are numbered anew for each session"),
+    Class(
+        Place.RUNTIME,
+        re.compile(r".*?/(site-packages|dist-packages|node_modules|lib/python\d+\.\d+)(?=/|$)"),
+        "packages of a language runtime, the same for everybody who installs them",
+    ),
+    Class(
+        Place.SYSTEM,
+        re.compile(r"/(usr|lib|lib32|lib64|bin|sbin|opt|nix/store|snap)(?=/|$)"),
+        "installed by the system's package manager, the same for everybody who installs them",
+    ),
+)
+"""Tried in order. The match is the directory that a grant of reading may be widened to."""
+
+_SHARED_DIRECTORIES = (
+    "/",
+    "/etc",
+    "/usr",
+    "/var",
+    "/root",
+    "/home",
+    "/run",
+    "/dev",
+    "/proc",
+    "/sys",
+    "/opt",
+    "/boot",
+)
+_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - names, not files
+
+
+class Map(NamedTuple):
+    """Where this run's own places are. Both absolute and without symlinks."""
+
+    project: str
+    home: str
+
+    @property
+    def has_project(self) -> bool:
+        """Whether the project is a directory of its own, rather than the home directory or one that holds it."""
+        return not is_within(self.home, self.project) and self.project not in (
+            *_SHARED_DIRECTORIES,
+            *_TEMPORARY,
+        )
+
+    def locate(self, path: str) -> tuple[Place, str]:
+        """(class, its directory) of ``path``; the path itself as its directory where nothing wider may be granted."""
+        if self.has_project and is_within(path, self.project):
+            return Place.PROJECT, self.project
+        for candidate in CLASSES:
+            match = candidate.pattern.match(path)
+            if match:
+                return candidate.place, match.group()
+        if path in _SHARED_DIRECTORIES or is_within(self.home, path):
+            return Place.SHARED, path
+        return Place.OTHER, path
+
+    def is_shared(self, path: str) -> bool:
+        """Whether a directory is too much in common to be granted for writing as a tree."""
+        place, _ = self.locate(path)
+        return place is Place.SHARED
+
+
+def is_within(path: str, directory: str) -> bool:
+    """Whether ``path`` is ``directory`` or beneath it. Both absolute and normalised."""
+    return path == directory or directory == "/" or path.startswith(directory + "/")
+
+
+def is_temporary(path: str) -> bool:
+    """Whether a directory is a world-writable temporary one."""
+    return path in _TEMPORARY
+
+
+def ancestors(path: str) -> list[str]:
+    """Every directory above ``path``, nearest first, ``/`` last."""
+    found = []
+    while path != "/":
+        path = os.path.dirname(path)
+        found.append(path)
+    return found

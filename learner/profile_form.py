@@ -1,0 +1,72 @@
+"""The shape of a profile file: what is in the TOML, key by key. The JSON Schema is generated from it."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from learner.policy import NetworkAction, Right, Scope, right_names
+from tracers.events import Operation, Transport
+
+VERSION = 1
+"""The version written, and the newest one read."""
+RIGHT_WORDS = right_names(~Right(0))
+
+_Text = Annotated[str, Meta(min_length=1)]
+_Path = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="Absolute path, or one that begins with $PROJECT or $HOME. A $ in a name is doubled, "
+        "a backslash too; bytes that cannot be shown are \\xNN.",
+    ),
+]
+_RightWord = Annotated[str, Meta(extra_json_schema={"enum": list(RIGHT_WORDS)})]
+
+
+class WitnessForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program that was seen to need the grant."""
+
+    program: _Text
+    operations: Annotated[tuple[Operation, ...], Meta(description="What it did.")]
+    example: Annotated[str, Meta(min_length=1, description="One object that it touched.")]
+    objects: Annotated[int, Meta(ge=1, description="How many objects it touched.")] = 1
+
+
+class GrantForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rights on a path."""
+
+    path: _Path
+    scope: Annotated[Scope, Meta(description="The object alone, or everything beneath it too.")]
+    rights: tuple[_RightWord, ...]
+    ensure: Annotated[bool, Meta(description="Make this directory at launch when it is missing.")] = False
+    needed_by: tuple[WitnessForm, ...] = ()
+
+
+class NetworkForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An endpoint that may be reached or taken."""
+
+    action: NetworkAction
+    host: Annotated[str, Meta(min_length=1, description="An address, a name, or an abstract socket's name.")]
+    port: Annotated[int, Meta(ge=0, le=65535, description="0 to bind means any port that is free.")]
+    transport: Transport
+    abstract: Annotated[bool, Meta(description="host is the name of an abstract unix socket.")] = False
+    needed_by: tuple[WitnessForm, ...] = ()
+
+
+class ProfileForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a command may touch under sbx. Everything that is not granted and can be refused is refused."""
+
+    version: Annotated[int, Meta(ge=VERSION, le=VERSION)]
+    name: _Text
+    command: Annotated[str, Meta(min_length=1, description="The command as typed, without arguments.")]
+    platform: _Text = "linux"
+    partial: Annotated[bool, Meta(description="The recording was cut short: grants may be missing.")] = False
+    grant: tuple[GrantForm, ...] = ()
+    network: tuple[NetworkForm, ...] = ()
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a profile, as published in ``docs/profile.schema.json``."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "sbx profile"}
+    return head | msgspec.json.schema(ProfileForm)

@@ -1,0 +1,215 @@
+"""Where events become accesses: the sink of every tracer."""
+
+import os
+import time
+from collections.abc import Container
+from typing import NamedTuple
+
+from learner.access import Access, Kind
+from learner.interpreters import MAX_DEPTH, Interpreter, Via, interpreters
+from learner.names import to_text
+from learner.resolver import Resolver, kind_of
+from learner.trace import End, Header, Trace, TraceWriter, sort_key
+from tracers.events import Endpoint, Event, Family, HostTarget, Memory, Opaque, Operation, PathTarget
+from tracers.programs import ProgramTable
+from tracers.tracer import TraceEnd
+
+FLUSH_SECONDS = 1.0
+"""How much of a trace can be missing from its file if sbx itself is killed."""
+
+UNNAMED = "#unnamed"
+"""Stands for the file that O_TMPFILE makes in a directory."""
+
+
+class _Object(NamedTuple):
+    name: str
+    kind: Kind
+    links: tuple[str, ...] = ()
+    lasting: bool = True
+
+
+def endpoint_text(endpoint: Endpoint) -> str:
+    """``host:port/transport``, brackets around IPv6; an abstract socket is ``@name``."""
+    if endpoint.family is Family.ABSTRACT:
+        return f"@{endpoint.address}"
+    host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+    return f"{host}:{endpoint.port}/{endpoint.transport}"
+
+
+class Recorder:
+    """Resolves events while their process waits, and keeps each distinct access once."""
+
+    def __init__(self, header: Header, programs: ProgramTable, writer: TraceWriter | None = None) -> None:
+        self._header = header
+        self._programs = programs
+        self._writer = writer
+        self._resolver = Resolver()
+        self._accesses: set[Access] = set()
+        self._interpreted: dict[str, tuple[Interpreter, ...]] = {}
+        self._unreadable = 0
+        self._programs_written = 0
+        self._links_written: set[str] = set()
+        self._flushed = time.monotonic()
+        if writer is not None:
+            writer.header(header)
+
+    # --- the Sink protocol
+
+    def event(self, event: Event) -> bool:
+        """See :class:`tracers.events.Sink`."""
+        found = self._object(event)
+        if found is None:
+            # EFAULT and the like: the call failed on the same memory that we could not read, so nothing is missing.
+            self._unreadable += event.outcome == 0
+            return True
+        self._record(event, found)
+        if event.operation is Operation.EXEC and event.outcome == 0 and found.kind is not Kind.OPAQUE:
+            self._interpret(event, found.name)
+        return found.lasting
+
+    def forget(self) -> None:
+        """See :class:`tracers.events.Sink`."""
+        self._resolver.forget()
+
+    def links(self) -> Container[str]:
+        """See :class:`tracers.events.Sink`."""
+        return self._resolver.targets.keys()
+
+    # --- the result
+
+    def finish(self, end: TraceEnd, seconds: float) -> Trace:
+        """The trace of a run that ended; its file is completed and closed."""
+        last = End(
+            status=end.status,
+            calls=end.calls,
+            lost=end.lost + self._unreadable,
+            unfinished=end.unfinished,
+            seconds=round(seconds, 3),
+            interrupted=end.interrupted,
+            lingering=end.lingering,
+            notes=end.notes,
+        )
+        if self._writer is not None:
+            self._write_programs()
+            self._writer.end(last)
+            self._writer.close()
+        return Trace(
+            self._header,
+            self._programs.all(),
+            tuple(sorted(self._accesses, key=sort_key)),
+            dict(sorted(self._resolver.targets.items())),
+            dict(sorted(self._interpreted.items())),
+            last,
+        )
+
+    # --- resolving
+
+    def _object(self, event: Event) -> _Object | None:
+        target = event.target
+        if isinstance(target, Endpoint):
+            return _Object(endpoint_text(target), Kind.SOCKET)
+        if isinstance(target, HostTarget):
+            return _Object(target.host, Kind.SOCKET)
+        if isinstance(target, Opaque):
+            return _Object(target.text, Kind.OPAQUE, lasting=event.operation is not Operation.EXEC)
+        found = self._path(event, target)
+        if found is None:
+            return None
+        if event.operation is Operation.CREATE and event.mode:
+            return found._replace(name=f"{found.name}/{UNNAMED}", kind=Kind.FILE)
+        if event.mode:
+            return found._replace(kind=kind_of(event.mode))
+        if event.operation is Operation.RENAME_FROM and event.outcome == 0 and event.peer is not None:
+            moved = self._path(event, event.peer)
+            return found._replace(kind=moved.kind if moved else Kind.ABSENT)
+        return found
+
+    def _path(self, event: Event, target: PathTarget) -> _Object | None:
+        if isinstance(target.path, Memory):
+            return None
+        if not target.path:
+            return None  # the empty string is no path: ENOENT for everybody (path_resolution(7))
+        path = os.fsdecode(target.path)
+        if not path.startswith("/"):
+            base = os.fsdecode(target.base)
+            if not base.startswith("/"):
+                return None
+            path = f"{base}/{path}"
+        opened = None if target.opened is None else os.fsdecode(target.opened)
+        found = self._resolver.resolve(path, follow=target.follow, pid=event.pid, root=event.root, opened=opened)
+        return _Object(found.path, found.kind, found.links, found.lasting)
+
+    # --- keeping
+
+    def _record(self, event: Event, found: _Object) -> None:
+        operation = event.operation
+        if operation is Operation.READ and found.kind is Kind.DIRECTORY:
+            operation = Operation.LIST
+        peer = None
+        if event.peer is not None:
+            other = self._path(event, event.peer)
+            peer = other.name if other else None
+        self._keep(
+            Access(
+                operation=operation,
+                object=found.name,
+                kind=found.kind,
+                outcome=event.outcome,
+                program=event.program,
+                call=event.call,
+                links=found.links,
+                existed=event.existed,
+                peer=peer,
+                endpoint=event.target if isinstance(event.target, Endpoint) else None,
+            )
+        )
+
+    def _keep(self, access: Access) -> None:
+        if access in self._accesses:
+            return
+        self._accesses.add(access)
+        if self._writer is None:
+            return
+        self._write_programs()
+        for link in access.links:
+            if link not in self._links_written:
+                self._links_written.add(link)
+                self._writer.link(link, self._resolver.targets[link])
+        self._writer.access(access)
+        now = time.monotonic()
+        if now - self._flushed > FLUSH_SECONDS:
+            self._flushed = now
+            self._writer.flush()
+
+    def _write_programs(self) -> None:
+        if self._writer is None:
+            return
+        for index in range(self._programs_written, len(self._programs)):
+            self._writer.program(self._programs[index])
+        self._programs_written = len(self._programs)
+
+    def _interpret(self, event: Event, path: str) -> None:
+        """Record what the kernel opened to run ``path``: its interpreter, that one's loader, and so on."""
+        for _ in range(MAX_DEPTH):
+            if path in self._interpreted:
+                found = self._interpreted[path]
+            else:
+                found = self._interpreted[path] = interpreters(event.root + path)
+                if self._writer is not None and found:
+                    self._writer.interpreted(path, found)
+            by_kernel = [i for i in found if i.via is not Via.ENV]
+            if not by_kernel:
+                return
+            resolved = self._resolver.resolve(by_kernel[0].path, follow=True, pid=event.pid, root=event.root)
+            self._keep(
+                Access(
+                    operation=Operation.EXEC,
+                    object=resolved.path,
+                    kind=resolved.kind,
+                    outcome=0,
+                    program=event.program,
+                    call=f"interpreter of {to_text(path)}",
+                    links=resolved.links,
+                )
+            )
+            path = resolved.path

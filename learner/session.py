@@ -1,0 +1,143 @@
+"""Runs of a command under trace, and the policy that follows from them."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from learner.cover import Cover, cover
+from learner.denials import Denial, as_done, denials, missing
+from learner.enforcers.enforcer import Enforcer
+from learner.errors import MachineError, SbxError
+from learner.places import Map
+from learner.policy import Policy
+from learner.recorder import Recorder
+from learner.trace import Header, Trace, TraceWriter, merge
+from learner.variables import Variables
+from tracers.tracer import Command, Tracer, TraceEnd, TracerError, TracerName
+
+MAX_ROUNDS = 6
+"""Confined runs of one live verification: each repairs what the one before was denied."""
+
+
+def make_tracer(name: TracerName) -> Tracer:
+    """A tracer for one run. Raises MachineError if it cannot work here."""
+    try:
+        if name is TracerName.STRACE:
+            from tracers.strace import StraceTracer
+
+            return StraceTracer()
+        from tracers.ptrace import PtraceTracer
+
+        return PtraceTracer()
+    except TracerError as problem:
+        raise MachineError(str(problem), problem.remedy) from None
+
+
+class Run(NamedTuple):
+    """One traced run. ``file_problem``: why its trace file is incomplete, empty if it is whole."""
+
+    trace: Trace
+    end: TraceEnd
+    file_problem: str = ""
+
+
+def record(command: Command, tracer: Tracer, variables: Variables, file: Path | None = None) -> Run:
+    """Run ``command`` under ``tracer``; the trace also goes to ``file`` while it is made.
+
+    Raises MachineError if tracing is not permitted, SbxError if the trace file cannot be written.
+    """
+    header = Header(
+        command=os.path.basename(command.argv[0]),
+        cwd=os.getcwd(),
+        project=variables.project,
+        home=variables.home,
+        uid=os.getuid(),
+        tracer=tracer.name,
+        kernel=platform.release(),
+        started=round(time.time(), 3),
+    )
+    try:
+        writer = TraceWriter(file) if file is not None else None
+    except OSError as problem:
+        raise SbxError(f"{problem.filename}: {problem.strerror}", "name another place with --trace FILE") from None
+    recorder = Recorder(header, tracer.programs, writer)
+    started = time.monotonic()
+    try:
+        end = tracer.run(command, recorder)
+    except TracerError as problem:
+        raise MachineError(str(problem), problem.remedy) from None
+    trace = recorder.finish(end, time.monotonic() - started)
+    return Run(trace, end, writer.problem if writer else "")
+
+
+def derive(trace: Trace, allowed: frozenset[str]) -> Cover:
+    """The policy for a trace (or several, merged)."""
+    return cover(Map(trace.header.project, trace.header.home), trace.programs, trace.accesses, allowed)
+
+
+class Live(NamedTuple):
+    """A live verification. ``rounds`` confined runs; ``repaired``: denials that led to new grants; ``denied``: those left.
+
+    ``status`` is the last confined run's, ``expected`` the recorded one's.
+    """
+
+    rounds: int
+    status: int
+    expected: int
+    repaired: tuple[Denial, ...]
+    denied: tuple[Denial, ...]
+    cover: Cover
+    trace: Trace
+
+    @property
+    def holds(self) -> bool:
+        """Whether the command ended as recorded and nothing was denied that the recorded run was allowed."""
+        return self.status == self.expected and not any(d.recorded for d in self.denied)
+
+
+def live(
+    command: Command,
+    learned: Trace,
+    found: Cover,
+    enforcer: Enforcer,
+    variables: Variables,
+    allowed: frozenset[str],
+    on_round: Callable[[int], None] = lambda _round: None,
+) -> Live:
+    """Run ``command`` confined and traced until nothing more is denied than can be granted.
+
+    ``on_round`` is called with the number of each run before it starts.
+    """
+    expected = learned.end.status if learned.end else 0
+    repaired: list[Denial] = []
+    seen: set[Policy] = {found.policy}
+    for number in range(1, MAX_ROUNDS + 1):
+        on_round(number)
+        confinement = enforcer.prepare(found.policy)
+        try:
+            run = record(
+                msgspec.structs.replace(command, confine=confinement.apply),
+                make_tracer(TracerName.PTRACE),
+                variables,
+            )
+        finally:
+            confinement.close()
+        left = denials(run.trace, found.policy, enforcer, learned)
+        grown = merge([learned, _wanted(run.trace, left)])
+        better = derive(grown, allowed)
+        if not left or better.policy in seen or number == MAX_ROUNDS:
+            return Live(number, run.end.status, expected, tuple(repaired), left, found, learned)
+        repaired += [d for d in left if missing(d.access, better.policy, enforcer) is None]
+        learned, found = grown, better
+        seen.add(found.policy)
+    raise AssertionError("unreachable")
+
+
+def _wanted(trace: Trace, left: tuple[Denial, ...]) -> Trace:
+    """A trace that holds only what was denied, as if it had been allowed."""
+    return msgspec.structs.replace(trace, accesses=tuple(as_done(d.access) for d in left))

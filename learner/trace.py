@@ -1,0 +1,283 @@
+"""A trace: everything distinct that one run attempted, and its file form.
+
+The file is JSON lines, written while the run goes on, so that a trace cut short at any byte is still usable: each line
+stands alone, and a missing last line only means that the end of the run was not seen.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from learner.access import Access
+from learner.errors import InputFileError
+from learner.interpreters import Interpreter
+from learner.names import from_text, to_text
+from tracers.programs import Program, ProgramTable
+
+VERSION = 1
+
+
+class Header(msgspec.Struct, frozen=True, tag="header"):
+    """Where and how a trace was made. ``command`` is argv[0] only: arguments may hold secrets."""
+
+    command: str
+    cwd: str
+    project: str
+    home: str
+    uid: int
+    tracer: str
+    kernel: str
+    started: float
+    version: int = VERSION
+
+
+class End(msgspec.Struct, frozen=True, tag="end"):
+    """How the run ended; see :class:`tracers.tracer.TraceEnd`."""
+
+    status: int
+    calls: int
+    lost: int
+    unfinished: int
+    seconds: float
+    interrupted: bool = False
+    lingering: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class _Program(msgspec.Struct, frozen=True, tag="program"):
+    name: str
+    exe: str
+    parent: int
+
+
+class _Link(msgspec.Struct, frozen=True, tag="link"):
+    path: str
+    target: str
+
+
+class _Interpreted(msgspec.Struct, frozen=True, tag="interpreted"):
+    path: str
+    by: tuple[Interpreter, ...]
+
+
+class _Access(msgspec.Struct, frozen=True, tag="access"):
+    a: Access
+
+
+_Line = Header | End | _Program | _Link | _Interpreted | _Access
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """One run (or several, merged). ``accesses`` are sorted; ``programs`` are indexed by them.
+
+    ``links``: each symlink walked and its text. ``interpreted``: each executed file and what it names.
+    ``end`` is None when the trace was cut short.
+    """
+
+    header: Header
+    programs: tuple[Program, ...]
+    accesses: tuple[Access, ...]
+    links: dict[str, str]
+    interpreted: dict[str, tuple[Interpreter, ...]]
+    end: End | None
+    skipped: int = 0
+
+
+class TraceWriter:
+    """Writes a trace file line by line; flushed by size, and whenever asked."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self._file: BinaryIO = os.fdopen(os.open(path, flags, 0o600), "wb", buffering=1 << 16)
+        self._encode = msgspec.json.Encoder(order="deterministic").encode
+        self.problem = ""
+        """Why lines are missing from the file (a full disk), empty if none are."""
+
+    def header(self, header: Header) -> None:
+        """The first line."""
+        self._write(_texts(header))
+
+    def program(self, program: Program) -> None:
+        """A program; the first written has index 0."""
+        self._write(_Program(to_text(program.name), to_text(program.exe), program.parent))
+
+    def link(self, path: str, target: str) -> None:
+        """A symlink that was walked."""
+        self._write(_Link(to_text(path), to_text(target)))
+
+    def interpreted(self, path: str, by: tuple[Interpreter, ...]) -> None:
+        """An executed file and the interpreters that it names."""
+        self._write(_Interpreted(to_text(path), tuple(Interpreter(i.via, to_text(i.path)) for i in by)))
+
+    def access(self, access: Access) -> None:
+        """A distinct access."""
+        self._write(_Access(_access_text(access, to_text)))
+
+    def end(self, end: End) -> None:
+        """The last line."""
+        self._write(end)
+
+    def flush(self) -> None:
+        """Hand what was written to the kernel."""
+        try:
+            self._file.flush()
+        except OSError as failure:
+            self._give_up(failure)
+
+    def close(self) -> None:
+        """Flush and close."""
+        try:
+            self._file.close()
+        except OSError as failure:
+            self._give_up(failure)
+
+    def _write(self, line: _Line) -> None:
+        if self.problem:
+            return
+        try:
+            self._file.write(self._encode(line) + b"\n")
+        except OSError as failure:
+            self._give_up(failure)
+
+    def _give_up(self, failure: OSError) -> None:
+        # The traced program waits for us: it must not fail because our file did.
+        self.problem = failure.strerror or str(failure)
+
+
+def _texts(header: Header) -> Header:
+    return msgspec.structs.replace(
+        header,
+        command=to_text(header.command),
+        cwd=to_text(header.cwd),
+        project=to_text(header.project),
+        home=to_text(header.home),
+    )
+
+
+def _access_text(access: Access, turn: Callable[[str], str]) -> Access:
+    return msgspec.structs.replace(
+        access,
+        object=turn(access.object),
+        links=tuple(turn(link) for link in access.links),
+        peer=None if access.peer is None else turn(access.peer),
+    )
+
+
+def read_trace(path: Path) -> Trace:
+    """Read a trace file. Lines that cannot be understood are counted in ``skipped``, a cut last line among them.
+
+    Raises InputFileError if the file cannot be read, is no trace, or is of a newer version.
+    """
+    shown = to_text(str(path))
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise InputFileError(
+            f"{shown}: {problem.strerror}", "give the file that `sbx learn --trace FILE` wrote"
+        ) from None
+    decode = msgspec.json.Decoder(_Line).decode
+    header: Header | None = None
+    end: End | None = None
+    programs: list[Program] = []
+    accesses: set[Access] = set()
+    links: dict[str, str] = {}
+    interpreted: dict[str, tuple[Interpreter, ...]] = {}
+    skipped = 0
+    for raw in data.split(b"\n"):
+        if not raw:
+            continue
+        try:
+            line = decode(raw)
+            if isinstance(line, _Access):
+                access = _access_text(line.a, from_text)
+                if access.program >= len(programs):
+                    raise ValueError("unknown program")
+                accesses.add(access)
+            elif isinstance(line, _Program):
+                programs.append(Program(from_text(line.name), from_text(line.exe), line.parent))
+            elif isinstance(line, _Link):
+                links[from_text(line.path)] = from_text(line.target)
+            elif isinstance(line, _Interpreted):
+                by = tuple(Interpreter(i.via, from_text(i.path)) for i in line.by)
+                interpreted[from_text(line.path)] = by
+            elif isinstance(line, Header):
+                header = line
+            else:
+                end = line
+        except (msgspec.DecodeError, ValueError):
+            if header is None:
+                break
+            skipped += 1
+    if header is None:
+        raise InputFileError(
+            f"{shown}: line 1 is not the header of a trace", "give a file that `sbx learn --trace FILE` wrote"
+        )
+    if header.version > VERSION:
+        raise InputFileError(f"{shown}: this trace has version {header.version}, newer than this sbx", "upgrade sbx")
+    return Trace(header, tuple(programs), tuple(sorted(accesses, key=sort_key)), links, interpreted, end, skipped)
+
+
+def sort_key(access: Access) -> tuple[str, ...]:
+    """A total order of accesses that does not depend on when they happened."""
+    return (
+        access.object,
+        access.operation,
+        str(access.outcome),
+        str(access.program),
+        access.call,
+        *access.links,
+        str(access.existed),
+        access.peer or "",
+    )
+
+
+def merge(traces: Iterable[Trace]) -> Trace:
+    """One trace of several runs: the union of what they did, under the header of the first.
+
+    Raises ValueError if there is none.
+    """
+    runs = list(traces)
+    if not runs:
+        raise ValueError("no trace to merge")
+    if len(runs) == 1:
+        return runs[0]
+    table = ProgramTable()
+    accesses: set[Access] = set()
+    links: dict[str, str] = {}
+    interpreted: dict[str, tuple[Interpreter, ...]] = {}
+    for run in runs:
+        index: list[int] = []
+        for program in run.programs:
+            parent = index[program.parent] if program.parent >= 0 else -1
+            index.append(table.exec(parent, program.name, program.exe))
+        accesses |= {msgspec.structs.replace(a, program=index[a.program]) for a in run.accesses}
+        links |= run.links
+        interpreted |= run.interpreted
+    ends = [run.end for run in runs]
+    end = None if None in ends else _sum_ends([e for e in ends if e is not None])
+    return Trace(
+        runs[0].header,
+        table.all(),
+        tuple(sorted(accesses, key=sort_key)),
+        links,
+        interpreted,
+        end,
+        sum(run.skipped for run in runs),
+    )
+
+
+def _sum_ends(ends: list[End]) -> End:
+    return End(
+        status=max(e.status for e in ends),
+        calls=sum(e.calls for e in ends),
+        lost=sum(e.lost for e in ends),
+        unfinished=sum(e.unfinished for e in ends),
+        seconds=sum(e.seconds for e in ends),
+        interrupted=any(e.interrupted for e in ends),
+        lingering=tuple(sorted({label for e in ends for label in e.lingering})),
+        notes=tuple(sorted({note for e in ends for note in e.notes})),
+    )

@@ -1,0 +1,123 @@
+"""What a person reads after learning or verifying. Goes to standard error: standard output is the command's."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from learner.canaries import Verdict
+from learner.findings import Result, findings
+from learner.names import to_text
+from learner.policy import CHANGES, Right, Scope
+from learner.words import endpoint
+
+_MANY = 12
+
+
+def show(result: Result, *, verbose: bool = False, console: Console | None = None) -> None:
+    """Print ``result``; ``verbose`` lists what is otherwise counted."""
+    out = console or Console(stderr=True, highlight=False, soft_wrap=True)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in _rows(result, verbose):
+        table.add_row(label, text)
+    out.print(_title(result))
+    out.print(table)
+    problems = findings(result)
+    for problem in problems if verbose else problems[:_MANY]:
+        style = "red" if problem.startswith(("sensitive", "the canary")) else "yellow"
+        out.print(Text.assemble(("  ! ", style), (problem, style)))
+    if len(problems) > _MANY and not verbose:
+        out.print(Text(f"  ! and {len(problems) - _MANY} more: use -v, or --json", "yellow"))
+    out.print(_next(result, problems))
+
+
+def _title(result: Result) -> Text:
+    end = result.trace.end
+    how = f"exit status {end.status}, {end.seconds:.1f} s" if end else "cut short"
+    programs = len(result.trace.programs) - 1
+    return Text.assemble(
+        ("sbx ", "bold"),
+        f"{to_text(result.trace.header.command)}: {len(result.trace.accesses)} distinct accesses "
+        f"by {programs} program{'s' if programs != 1 else ''} ({how})",
+    )
+
+
+def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
+    policy = result.cover.policy
+    changed = [g for g in policy.grants if g.rights & CHANGES]
+    run = sum(bool(g.rights & Right.EXEC) for g in policy.grants)
+    rows = [
+        (
+            "grants",
+            Text(
+                f"{len(policy.grants)}: {len(policy.grants) - len(changed) - run} to read, {run} to execute, "
+                f"{len(changed)} to change"
+            ),
+        )
+    ]
+    trees = [to_text(g.path) for g in changed if g.scope is Scope.TREE]
+    if trees:
+        rows.append(("changes", Text("\n".join(trees))))
+    rows.append(("network", Text("\n".join(endpoint(n) for n in policy.network) or "none")))
+    for use in result.cover.sensitive:
+        verdict = "granted, as you asked" if use.granted else "not granted"
+        rows.append(("sensitive", Text(f"{to_text(use.path)} ({use.reason}): {verdict}", "red")))
+    surface = result.surface
+    rows.append(("surface", Text(f"{surface.granted} objects open, {surface.needed} of them needed")))
+    rows += _verified(result)
+    if verbose:
+        rows += [("gap", Text(f"{g.item}: {g.reason}", "dim")) for g in result.gaps]
+        if result.trace.end:
+            rows += [("note", Text(note, "dim")) for note in result.trace.end.notes]
+    elif result.gaps:
+        rows.append(("gaps", Text(", ".join(to_text(g.item) for g in result.gaps) + " (-v explains)", "dim")))
+    rows.append(("profile", Text(to_text(result.profile))))
+    return rows
+
+
+def _verified(result: Result) -> list[tuple[str, Text]]:
+    checked = result.verification
+    if checked.mode == "off" or checked.failure:
+        return [("verified", Text("no", "yellow"))]
+    rows = []
+    if checked.live:
+        live = checked.live
+        what = f"live: {live.rounds} confined run{'s' if live.rounds > 1 else ''}, exit status {live.status}"
+        what += f", {len(live.repaired)} denials repaired" if live.repaired else ""
+        what += f", {len(live.denied)} denied still" if live.denied else ", nothing denied"
+        rows.append(("verified", Text(what, "green" if live.holds else "red")))
+        rows += [
+            ("denied", Text(f"{d.access.operation} {to_text(d.access.object)} ({to_text(d.program)})", "dim"))
+            for d in live.denied[:_MANY]
+        ]
+    if checked.replay:
+        replay = checked.replay
+        what = f"replay: {replay.admitted} of {replay.tried} accesses admitted"
+        what += f", {replay.untried} could not be tried" if replay.untried else ""
+        rows.append(("verified", Text(what, "green" if not replay.refused else "red")))
+    counts = {v: sum(o.verdict is v for o in checked.canaries) for v in Verdict}
+    rows.append(
+        (
+            "canaries",
+            Text(f"{counts[Verdict.REFUSED]} refused, {counts[Verdict.THROUGH]} through, {counts[Verdict.VOID]} void"),
+        )
+    )
+    rows += [
+        (
+            "through",
+            Text(
+                f"{outcome}" + (f": {outcome.canary.gap} is a known gap" if outcome.known else ""),
+                "dim" if outcome.known else "red",
+            ),
+        )
+        for outcome in checked.canaries
+        if outcome.verdict is Verdict.THROUGH
+    ]
+    return rows
+
+
+def _next(result: Result, problems: tuple[str, ...]) -> Text:
+    if problems:
+        return Text(f"  done, with {len(problems)} finding{'s' if len(problems) > 1 else ''} to read", "yellow")
+    return Text("  done", "green")
