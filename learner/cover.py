@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from learner.access import Access, Kind, Meaning
 from learner.gaps import Gap
-from learner.needs import Need, created, needs, vanished
+from learner.needs import CREATING, Need, created, needs, vanished
 from learner.places import Map, Place, ancestors, is_temporary, is_within
 from learner.policy import (
     CHANGES,
@@ -153,9 +153,9 @@ class _Coverer:
         rights, programs = self._sensitive.get(key, (NO_RIGHT, set()))
         self._sensitive[key] = (rights | need.right, programs | {self._label(need)})
 
-    def _grant(self, path: str, scope: Scope, need: Need) -> _Draft:
+    def _grant(self, path: str, scope: Scope, need: Need, more: Right = NO_RIGHT) -> _Draft:
         draft = self._drafts[path, scope]
-        draft.add(need.right, need, self._label(need))
+        draft.add(need.right | more, need, self._label(need))
         return draft
 
     def _place_single(self, need: Need) -> None:
@@ -219,7 +219,9 @@ class _Coverer:
                 )
             )
         else:
-            self._grant(directory, Scope.TREE, need)
+            # What a program made and left behind it will read another time.
+            kept = need.access.operation in CREATING and need.access.object not in self._vanished
+            self._grant(directory, Scope.TREE, need, Right.READ if kept else NO_RIGHT)
 
     # --- afterwards
 

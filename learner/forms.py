@@ -16,7 +16,7 @@ from learner.names import to_text
 _T = TypeVar("_T")
 _WHERE = re.compile(r" - at `\$(?P<path>[^`]*)`\Z")
 _STEP = re.compile(r"\.?([^.\[\]]+)")
-_FIELD = re.compile(r"(?:unknown|required) field `(?P<field>.*)`\Z", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `([^`]+)`")
 _SHOWN = 40  # characters of a value
 _INT64 = 2**63
 
@@ -60,17 +60,19 @@ def shown(value: object) -> str:
 
 
 def _explain(message: str, document: object, form: type, where: str, remedy: str) -> NoReturn:
-    match = _WHERE.search(message)
+    root = msgspec.inspect.type_info(form)
+    # A key at the top may itself read like msgspec's " - at `$.path`": look for it before taking the message apart.
+    strange = [key for key in document if key not in _fields(root)] if isinstance(document, dict) else []
+    match = _WHERE.search(message) if not strange else None
     path = match["path"].lstrip(".") if match else ""
-    message = message[: match.start()] if match else message
-    kind, value = _follow(msgspec.inspect.type_info(form), document, path)
+    kind, value = _follow(root, document, path)
     prefix = f"{where}: {path}: " if path else f"{where}: "
-    field = _FIELD.search(message)
-    if field and "unknown" in message:
-        keys = ", ".join(_fields(kind))
-        raise InputFileError(f'{prefix}unknown key "{to_text(field["field"])}", expected one of {keys}', remedy)
-    if field:
-        raise InputFileError(f'{prefix}the key "{field["field"]}" is missing', remedy)
+    missing = _MISSING.match(message)
+    if isinstance(value, dict) and (strange := [key for key in value if key not in _fields(kind)]):
+        known = ", ".join(_fields(kind)) or "none"
+        raise InputFileError(f'{prefix}unknown key "{to_text(strange[0])}", expected one of {known}', remedy)
+    if missing:
+        raise InputFileError(f'{prefix}the key "{missing[1]}" is missing', remedy)
     raise InputFileError(f"{prefix}expected {_expected(kind)}, found {shown(value)}", remedy)
 
 

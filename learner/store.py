@@ -42,9 +42,9 @@ def trace_path(name: str) -> str:
 
 def check_name(name: str) -> str:
     """``name`` itself. Raises UsageError when it cannot name a profile."""
-    if not _NAME.fullmatch(name) or name.endswith(".toml"):
+    if not _is_name(name):
         raise UsageError(
-            f"{to_text(name)!r} cannot name a profile",
+            f'"{to_text(name)}" cannot name a profile',
             "use letters, digits and . _ @ + -, not beginning with . or -, not ending in .toml",
         )
     return name
@@ -52,8 +52,8 @@ def check_name(name: str) -> str:
 
 def name_for(command: str) -> str:
     """The name of the profile of ``command`` where the user gave none: its last component, made fit."""
-    fit = re.sub(r"[^A-Za-z0-9._@+-]+", "-", os.path.basename(command).removesuffix(".toml"))
-    return fit.strip(".-")[:100].removesuffix(".toml") or "command"
+    fit = re.sub(r"[^A-Za-z0-9._@+-]+", "-", os.path.basename(command)).strip(".-")[:100]
+    return fit.replace(".toml", "-toml") or "command"
 
 
 def profile_files() -> Iterator[tuple[str, str]]:
@@ -67,7 +67,7 @@ def profile_files() -> Iterator[tuple[str, str]]:
         raise _failure(directory, "read", error) from None
     for entry in entries:
         name = entry.removesuffix(".toml")
-        if name != entry and _NAME.fullmatch(name):
+        if name != entry and _is_name(name):
             yield name, os.path.join(directory, entry)
 
 
@@ -157,6 +157,10 @@ def _remedy(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "make room there, or choose another place"
     return "choose another place"
+
+
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None and not text.endswith(".toml")
 
 
 def _xdg(variable: str, default: str) -> str:

@@ -1,7 +1,6 @@
 """What a person reads after learning or verifying. Goes to standard error: standard output is the command's."""
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from learner.canaries import Verdict
@@ -16,13 +15,11 @@ _MANY = 12
 def show(result: Result, *, verbose: bool = False, console: Console | None = None) -> None:
     """Print ``result``; ``verbose`` lists what is otherwise counted."""
     out = console or Console(stderr=True, highlight=False, soft_wrap=True)
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, text in _rows(result, verbose):
-        table.add_row(label, text)
     out.print(_title(result))
-    out.print(table)
+    for label, text in _rows(result, verbose):
+        for line in text.split("\n"):
+            out.print(Text.assemble((f"  {label:<10}", "bold"), line))
+            label = ""
     problems = findings(result)
     for problem in problems if verbose else problems[:_MANY]:
         style = "red" if problem.startswith(("sensitive", "the canary")) else "yellow"

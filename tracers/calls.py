@@ -120,7 +120,7 @@ def _open_attempts(call: RawCall, arg: PathArg, flags: int) -> Iterator[Attempt]
     mode = flags & os.O_ACCMODE
     if flags & os.O_CREAT:
         existed = False if exclusive and call.result >= 0 else call.existed
-        if not existed or call.result < 0:
+        if not existed:
             yield Attempt(Operation.CREATE, target, existed)
     if flags & OPEN_DIRECTORY and mode == os.O_RDONLY:
         yield Attempt(Operation.LIST, target)

@@ -20,6 +20,11 @@ def allowed_paths(given: tuple[str, ...]) -> frozenset[str]:
     return frozenset(os.path.realpath(os.path.expanduser(path)) for path in given)
 
 
+def words_after_dashes(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The command that follows a profile's name: click leaves the ``--`` between them to us."""
+    return words[1:] if words[:1] == ("--",) else words
+
+
 def emit_json(where: str, document: object) -> None:
     """Write a document to a file (0600, whole or not at all), or to standard output for ``-``."""
     data = msgspec.json.format(msgspec.json.encode(document, order="deterministic"), indent=2) + b"\n"

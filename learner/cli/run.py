@@ -6,6 +6,7 @@ import signal
 
 import click
 
+from learner.cli.options import words_after_dashes
 from learner.command import find
 from learner.enforcers.enforcer import Confinement
 from learner.enforcers.landlock import LandlockEnforcer, abi
@@ -35,7 +36,7 @@ def run(verbose: bool, profile: str, command: tuple[str, ...]) -> None:
     """
     variables = Variables.here()
     found = load(profile_path(profile), variables)
-    target = find(command or (found.command,))
+    target = find(words_after_dashes(command) or (found.command,))
     confinement = _prepare(found)
     if verbose:
         raise SystemExit(_watched(target, found, confinement))

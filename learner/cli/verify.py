@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from learner.cli.options import emit_json
+from learner.cli.options import emit_json, words_after_dashes
 from learner.cli.verification import check
 from learner.command import find
 from learner.cover import Cover
@@ -57,7 +57,7 @@ def verify(
     path = profile_path(profile)
     found = load(path, variables)
     trace = _trace(found, trace_file)
-    target = find(command or (found.command,)) if mode == "live" else None
+    target = find(words_after_dashes(command) or (found.command,)) if mode == "live" else None
     started = time.monotonic()
     cover = Cover(found.policy, (), ())
     checked = check(mode, trace, cover, variables, target, frozenset())

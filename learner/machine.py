@@ -1,0 +1,130 @@
+"""What this machine can trace and enforce, and how to get what it cannot."""
+
+import enum
+import os
+import platform
+import shutil
+import subprocess
+from typing import NamedTuple
+
+from learner.enforcers.landlock import abi, kernel_gaps
+from learner.probe import exec_check_available
+from tracers.abi import abis
+
+LANDLOCK_LINUX = ("5.13", "5.19", "6.2", "6.7", "6.10", "6.12", "6.15", "7.0", "7.1", "7.2")
+"""The kernel that brought each Landlock ABI, from 1 on (measured and from the kernel's documentation)."""
+
+
+class State(enum.StrEnum):
+    """How a capability stands."""
+
+    YES = "yes"
+    LIMITED = "limited"
+    NO = "no"
+
+
+class Capability(NamedTuple):
+    """``needed``: sbx cannot do its main job without it. ``remedy``: how to get it, empty if it is there."""
+
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+    needed: bool = False
+
+
+def capabilities() -> list[Capability]:
+    """Everything that matters, by trying it where that is harmless."""
+    return [_ptrace(), _strace(), _landlock(), _bubblewrap(), _namespaces(), _exec_check(), _io_uring()]
+
+
+def _ptrace() -> Capability:
+    if abis() is None:
+        return Capability(
+            "ptrace tracer", State.NO, f"no table of system calls for {platform.machine()}", "use --tracer strace", True
+        )
+    from learner.command import find
+    from learner.recorder import Recorder
+    from learner.trace import Header
+    from tracers.ptrace import PtraceTracer
+    from tracers.tracer import TracerError
+
+    tracer = PtraceTracer()
+    header = Header("true", "/", "/", "/", os.getuid(), "ptrace", platform.release(), 0.0)
+    try:
+        end = tracer.run(find(("true",)), Recorder(header, tracer.programs))
+    except TracerError as problem:
+        return Capability("ptrace tracer", State.NO, str(problem), problem.remedy, True)
+    return Capability("ptrace tracer", State.YES, f"traced `true`: {end.calls} calls", needed=True)
+
+
+def _strace() -> Capability:
+    found = shutil.which("strace")
+    if found is None:
+        return Capability("strace tracer", State.NO, "not installed", "optional: install the package strace")
+    return Capability("strace tracer", State.YES, _version([found, "--version"]))
+
+
+def _landlock() -> Capability:
+    version = abi()
+    if version == 0:
+        active = _read("/sys/kernel/security/lsm")
+        detail = f"off (active: {active})" if active else f"not in Linux {platform.release()}"
+        remedy = "use Linux 5.13 or newer, with `landlock` in the lsm= list of the kernel command line"
+        return Capability("Landlock", State.NO, detail, remedy, True)
+    open_items = ", ".join(g.item for g in kernel_gaps(version))
+    newer = LANDLOCK_LINUX[version:] if version < len(LANDLOCK_LINUX) else ()
+    remedy = f"Linux {newer[-1]} closes some of it" if newer else ""
+    return Capability("Landlock", State.YES, f"ABI {version}; it leaves open: {open_items}", remedy, True)
+
+
+def _bubblewrap() -> Capability:
+    found = shutil.which("bwrap")
+    if found is None:
+        return Capability("bubblewrap", State.NO, "not installed", "not used yet; the package is bubblewrap")
+    return Capability("bubblewrap", State.YES, f"{_version([found, '--version'])} (not used yet)")
+
+
+def _namespaces() -> Capability:
+    remedy = "sysctl kernel.apparmor_restrict_unprivileged_userns=0 or user.max_user_namespaces, as root"
+    tool = shutil.which("unshare")
+    if tool is None:
+        return Capability("user namespaces", State.LIMITED, "not tried: no unshare(1)", "install util-linux")
+    tried = subprocess.run([tool, "--user", "--map-root-user", "true"], capture_output=True, check=False)
+    if tried.returncode:
+        return Capability("user namespaces", State.NO, "refused", remedy)
+    return Capability("user namespaces", State.YES, "available (not used yet)")
+
+
+def _exec_check() -> Capability:
+    if exec_check_available():
+        return Capability("exec check", State.YES, "the kernel can say what may be executed without executing it")
+    return Capability(
+        "exec check",
+        State.LIMITED,
+        "before Linux 6.14: replay execs each program and kills it at its first instruction",
+    )
+
+
+def _io_uring() -> Capability:
+    setting = _read("/proc/sys/kernel/io_uring_disabled")
+    detail = (
+        "off on this machine" if setting == "2" else "answered ENOSYS while tracing: no tracer could see through it"
+    )
+    return Capability("io_uring", State.LIMITED, detail)
+
+
+def _version(command: list[str]) -> str:
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return "does not answer"
+    return said.splitlines()[0] if said else "does not answer"
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return ""

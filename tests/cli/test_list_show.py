@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+
+import pytest
+from samples import VARIABLES
+
+from learner.cli.main import main
+from learner.variables import Variables
+
+GOLDEN = Path(__file__).parents[2] / "fixtures/golden"
+
+
+def test_no_profiles_yet(account: Variables, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "sbx learn" in captured.err
+
+
+def test_a_broken_profile_is_listed_with_the_others(vibe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = Path(vibe).with_name("broken.toml")
+    broken.write_text("version = \n")
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"broken  cannot be used: {broken}:1: not TOML: Invalid value",
+        f"        {broken}",
+        "vibe    runs vibe: 8 grants, 3 on the network, partial",
+        f"        {vibe}",
+    ]
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+def test_show(by_file: bool, vibe: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["show", vibe if by_file else "vibe"]) == 0
+    assert capsys.readouterr().out == (GOLDEN / "show.txt").read_text()
+
+
+def test_show_json(vibe: str, account: Variables, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "vibe", "--json"]) == 0
+    golden = json.loads((GOLDEN / "show.json").read_text())
+    assert golden["variables"] == dict(VARIABLES.items())
+    assert json.loads(capsys.readouterr().out) == golden | {"variables": dict(account.items())}
+
+
+def test_a_missing_profile(account: Variables, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "nope"]) == 4
+    assert "there is no such profile" in capsys.readouterr().err
