@@ -114,6 +114,7 @@ class _Coverer:
         self._created = created(self._accesses)
         self._vanished = vanished(self._accesses)
         self._made_directories = {a.object for a in self._accesses if a.kind is Kind.DIRECTORY} & self._created
+        self._own = {own for made in self._made_directories if (own := self._own_directory(made))}
         self._drafts: dict[_Anchor, _Draft] = defaultdict(_Draft)
         self._sensitive: dict[tuple[str, str], tuple[Right, set[str]]] = {}
         self._gaps: set[Gap] = set()
@@ -171,9 +172,14 @@ class _Coverer:
         if place is Place.TERMINALS or (place is Place.PROCESS and not need.right & CHANGES):
             self._grant(directory, Scope.TREE, need)
             return
-        made = self._made_above(path)
-        if made is not None:
-            self._place_made(made, need)
+        if need.access.operation is Operation.MKDIR and self._is_made_by_launch(need):
+            return
+        own = self._own_directory(path)
+        made = self._topmost_made(path)
+        if own is not None:
+            self._grant(own, Scope.TREE, need).ensure = True
+        elif made is not None and not self._stays_alone(made, need):
+            self._change_directory(os.path.dirname(made), need)
         elif need.right & ~_ON_OBJECTS:
             self._change_directory(path, need)
         elif place in (Place.SYSTEM, Place.RUNTIME) and not need.right & ~_READING:
@@ -181,22 +187,38 @@ class _Coverer:
         else:
             self._grant(path, Scope.FILE, need)
 
-    def _made_above(self, path: str) -> str | None:
-        """The topmost name on the way to ``path`` that the program made itself."""
-        made = None
-        for candidate in (path, *ancestors(path)):
-            if candidate in self._created:
-                made = candidate
-        return made
+    def _is_made_by_launch(self, need: Need) -> bool:
+        """Whether a launch makes the directory, so that the right to make it is not needed."""
+        own = self._own_directory(need.access.object)
+        if own is not None:
+            draft = self._grant(own, Scope.TREE, need._replace(right=Right.LIST))
+            draft.ensure = True
+            return True
+        return any(is_within(directory, need.access.object) for directory in self._own)
 
-    def _place_made(self, made: str, need: Need) -> None:
-        """A need inside of what the program made: its own directory, or the one in which it made a file."""
-        above = os.path.dirname(made)
-        lasts = made not in self._vanished and not is_volatile(os.path.basename(made))
-        if lasts and made in self._made_directories and not is_temporary(above):
-            self._grant(made, Scope.TREE, need).ensure = True
-        else:
-            self._change_directory(above, need)
+    def _made(self, path: str) -> list[str]:
+        """The names on the way to ``path`` that the program made itself, topmost first."""
+        return [name for name in (*reversed(ancestors(path)), path) if name in self._created]
+
+    def _topmost_made(self, path: str) -> str | None:
+        made = self._made(path)
+        return made[0] if made else None
+
+    def _own_directory(self, path: str) -> str | None:
+        """The directory at or above ``path`` that the program made for itself and will use again."""
+        for name in self._made(path):
+            if self._places.is_shared(name):
+                continue
+            mine = name in self._made_directories and not is_temporary(os.path.dirname(name))
+            return name if mine and self._lasts(name) else None
+        return None
+
+    def _lasts(self, name: str) -> bool:
+        return name not in self._vanished and not is_volatile(os.path.basename(name))
+
+    def _stays_alone(self, made: str, need: Need) -> bool:
+        """Whether a file made in a shared directory can be granted by itself: it is there from now on."""
+        return need.path == made and self._lasts(made) and self._places.is_shared(os.path.dirname(made))
 
     def _change_directory(self, directory: str, need: Need) -> None:
         """A change in a directory that was there before the program."""
@@ -215,7 +237,7 @@ class _Coverer:
             self._gaps.add(
                 Gap(
                     f"{words} in {directory}",
-                    f"{self._label(need)} did it for {need.access.object}; a directory so widely shared is not opened for changes",
+                    f"{self._label(need)} did it for {need.access.object}; so widely shared a directory stays closed",
                 )
             )
         else:

@@ -13,7 +13,7 @@ from learner.trace import Trace
 
 
 class Verification(NamedTuple):
-    """What was verified: ``mode`` is replay, live or off; ``failure`` says why it could not be done, empty if it was."""
+    """What was verified: ``mode`` is replay, live or off; ``failure`` says why it could not be done."""
 
     mode: str
     replay: Replay | None = None

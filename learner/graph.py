@@ -1,7 +1,7 @@
 """The access graph: the evidence that a policy is derived from.
 
-Nodes are ``(NodeKind, key)``: processes (a program index), paths, endpoints and hosts. Edges carry ``relation`` and, for
-``ACCESSED``, the :class:`~learner.access.Access`.
+Nodes are ``(NodeKind, key)``: processes (a program index), paths, endpoints and hosts. Edges carry ``relation``
+and, for ``ACCESSED``, the :class:`~learner.access.Access`.
 """
 
 import enum

@@ -85,7 +85,8 @@ def _loader(path: str) -> tuple[Interpreter, ...]:
     try:
         with open(path, "rb") as file:
             for segment in ELFFile(file).iter_segments("PT_INTERP"):
-                return (Interpreter(Via.LOADER, segment.get_interp_name()),)
+                name: str = segment.get_interp_name()  # type: ignore[attr-defined]
+                return (Interpreter(Via.LOADER, name),)
     except (ELFError, OSError, ValueError, UnicodeDecodeError):
         return ()
     return ()

@@ -56,6 +56,8 @@ _SHARED_DIRECTORIES = (
     "/opt",
     "/boot",
 )
+_SHARED_IN_HOME = (".config", ".cache", ".local", ".local/share", ".local/state", ".local/bin", "bin")
+"""XDG base directories and their like: each program has a directory of its own in them."""
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - names, not files
 
 
@@ -73,6 +75,10 @@ class Map(NamedTuple):
             *_TEMPORARY,
         )
 
+    @property
+    def _shared_in_home(self) -> tuple[str, ...]:
+        return tuple(os.path.join(self.home, name) for name in _SHARED_IN_HOME)
+
     def locate(self, path: str) -> tuple[Place, str]:
         """(class, its directory) of ``path``; the path itself as its directory where nothing wider may be granted."""
         if self.has_project and is_within(path, self.project):
@@ -81,7 +87,7 @@ class Map(NamedTuple):
             match = candidate.pattern.match(path)
             if match:
                 return candidate.place, match.group()
-        if path in _SHARED_DIRECTORIES or is_within(self.home, path):
+        if path in _SHARED_DIRECTORIES or is_within(self.home, path) or path in self._shared_in_home:
             return Place.SHARED, path
         return Place.OTHER, path
 

@@ -74,8 +74,7 @@ def run(probes: Sequence[Probe], confinement: Confinement | None) -> list[int]:
     """
     token = secrets.token_hex(6)
     with _scratch(probes, token) as ready:
-        results = _in_child(lambda: [_try(p, token, i) if ready[i] else -1 for i, p in enumerate(probes)], confinement)
-    return results
+        return _in_child(lambda: [_try(p, token, i) if ready[i] else -1 for i, p in enumerate(probes)], confinement)
 
 
 def _in_child(work: Callable[[], list[int]], confinement: Confinement | None) -> list[int]:
@@ -278,7 +277,7 @@ def _exec_and_kill(path: str) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            ptrace_traceme()
+            ptrace_traceme()  # type: ignore[no-untyped-call]
             os.execv(path, [path])
         except OSError as problem:
             os.write(write_end, str(problem.errno).encode())

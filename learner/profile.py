@@ -196,12 +196,11 @@ class _Reader:
         )
 
     def _rights(self, rights: tuple[str, ...], key: str) -> Right:
-        try:
-            return _parse_rights(rights)
-        except KeyError:
-            index, word = next((i, word) for i, word in enumerate(rights) if word not in RIGHT_WORDS)
-            expected = "one of " + ", ".join(f'"{known}"' for known in RIGHT_WORDS)
-            forms.refuse(self._where, f"{key}[{index}]", expected, word, _MEND)
+        for index, word in enumerate(rights):
+            if word not in RIGHT_WORDS:
+                expected = "one of " + ", ".join(f'"{known}"' for known in RIGHT_WORDS)
+                forms.refuse(self._where, f"{key}[{index}]", expected, word, _MEND)
+        return _parse_rights(rights)
 
     def _witnesses(self, witnesses: tuple[WitnessForm, ...], key: str) -> tuple[Witness, ...]:
         return tuple(

@@ -44,7 +44,7 @@ class Refusal(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """``admitted``/``tried``: numbers of distinct probes; ``untried``: accesses whose object is gone or unsafe to touch."""
+    """``admitted``/``tried``: numbers of distinct probes; ``untried``: objects that are gone or unsafe to touch."""
 
     tried: int
     admitted: int

@@ -46,7 +46,7 @@ def kind_of(mode: int) -> Kind:
 
 
 def own_proc(path: str, pid: int) -> str:
-    """``path`` with ``/proc/PID`` of the process itself written as ``/proc/self``, its threads as ``/proc/thread-self``."""
+    """``path`` with ``/proc/PID`` of the process itself written as ``/proc/self`` (threads: ``/proc/thread-self``)."""
     if not path.startswith("/proc/"):
         return path
     own = f"/proc/{pid}"

@@ -18,7 +18,7 @@ from learner.policy import Policy
 from learner.recorder import Recorder
 from learner.trace import Header, Trace, TraceWriter, merge
 from learner.variables import Variables
-from tracers.tracer import Command, Tracer, TraceEnd, TracerError, TracerName
+from tracers.tracer import Command, TraceEnd, Tracer, TracerError, TracerName
 
 MAX_ROUNDS = 6
 """Confined runs of one live verification: each repairs what the one before was denied."""
@@ -81,7 +81,7 @@ def derive(trace: Trace, allowed: frozenset[str]) -> Cover:
 
 
 class Live(NamedTuple):
-    """A live verification. ``rounds`` confined runs; ``repaired``: denials that led to new grants; ``denied``: those left.
+    """A live verification. ``repaired``: denials that led to new grants; ``denied``: those left.
 
     ``status`` is the last confined run's, ``expected`` the recorded one's.
     """

@@ -17,9 +17,8 @@ def show(result: Result, *, verbose: bool = False, console: Console | None = Non
     out = console or Console(stderr=True, highlight=False, soft_wrap=True)
     out.print(_title(result))
     for label, text in _rows(result, verbose):
-        for line in text.split("\n"):
-            out.print(Text.assemble((f"  {label:<10}", "bold"), line))
-            label = ""
+        for number, line in enumerate(text.split("\n")):
+            out.print(Text.assemble((f"  {'' if number else label:<10}", "bold"), line))
     problems = findings(result)
     for problem in problems if verbose else problems[:_MANY]:
         style = "red" if problem.startswith(("sensitive", "the canary")) else "yellow"

@@ -44,7 +44,7 @@ _I386_SINCE_2_6_22 = {  # arch/x86/entry/syscalls/syscall_32.tbl
 
 
 class Abi(msgspec.Struct, frozen=True):
-    """One calling convention. ``audit_arch`` is its AUDIT_ARCH_* (linux/audit.h); ``prefix`` is empty for the native one."""
+    """One calling convention: its AUDIT_ARCH_* (linux/audit.h), its calls, and a prefix (empty for the native one)."""
 
     audit_arch: int
     names: dict[int, str]

@@ -1,7 +1,6 @@
 """Reading a system call at its entry: strings before another thread can change them, facts that the call destroys."""
 
 import os
-
 from typing import NamedTuple
 
 from tracers.abi import Abi
@@ -37,8 +36,32 @@ class Plan(NamedTuple):
 
 _OPENING = frozenset({"open", "openat", "openat2", "creat"})
 _ENTRY_FACTS = frozenset(
-    "openat2 rename renameat renameat2 link linkat symlink symlinkat execve execveat memfd_create ioctl ftruncate "
-    "ftruncate64 connect bind listen sendto sendmsg sendmmsg unshare setns ptrace io_uring_setup".split()
+    {
+        "openat2",
+        "rename",
+        "renameat",
+        "renameat2",
+        "link",
+        "linkat",
+        "symlink",
+        "symlinkat",
+        "execve",
+        "execveat",
+        "memfd_create",
+        "ioctl",
+        "ftruncate",
+        "ftruncate64",
+        "connect",
+        "bind",
+        "listen",
+        "sendto",
+        "sendmsg",
+        "sendmmsg",
+        "unshare",
+        "setns",
+        "ptrace",
+        "io_uring_setup",
+    }
 )
 _STRUCTURES = frozenset({"sendmsg", "sendmmsg"})  # laid out differently for a 32-bit program
 

@@ -46,7 +46,7 @@ _CREATES = os.O_CREAT
 _NEW_TASK = frozenset({PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE})
 
 
-class _LingerOver(Exception):
+class _LingerOver(Exception):  # noqa: N818 - an alarm, not an error
     """Raised by the alarm that ends the wait for descendants."""
 
 

@@ -9,7 +9,6 @@ import struct
 
 from ptrace.binding.func import (
     PTRACE_CONT,
-    PTRACE_EVENT_EXEC,
     PTRACE_GETEVENTMSG,
     PTRACE_O_TRACECLONE,
     PTRACE_O_TRACEEXEC,

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from samples import VARIABLES
 
 from learner.errors import InputFileError
+from learner.forms import convert
 from learner.profile import load, loads
+from learner.profile_form import ProfileForm
 
 HEAD = 'version = 1\nname = "a"\ncommand = "a"\n'
 GRANT = '[[grant]]\npath = "/a"\nscope = "file"\nrights = ["read"]\n'
@@ -48,6 +50,7 @@ NETWORK = '[[network]]\naction = "connect"\nhost = "h"\nport = 1\ntransport = "t
         (HEAD + GRANT.replace("file", "dir"), 'p: grant[0].scope: expected one of "file", "tree", found "dir"'),
         (HEAD + GRANT.replace("read", "raed"), 'p: grant[0].rights[0]: expected one of "read", "list", "exec"'),
         (HEAD + GRANT.replace('["read"]', '["read", "READ"]'), "p: grant[0].rights[1]: expected one of "),
+        (HEAD + GRANT.replace('["read"]', '["l\u0131st"]'), "p: grant[0].rights[0]: expected one of "),
         (HEAD + GRANT.replace('["read"]', '["read", 7]'), "p: grant[0].rights[1]: expected text, found the number 7"),
         (HEAD + GRANT.replace('["read"]', '"read"'), 'p: grant[0].rights: expected a list, found "read"'),
         (
@@ -88,11 +91,33 @@ def test_the_place_and_what_was_expected(text: str, message: str) -> None:
     assert caught.value.remedy
 
 
+_KEYS = [
+    "path",
+    "scope",
+    "rights",
+    "needed_by",
+    "program",
+    "operations",
+    "objects",
+    "host",
+    "port",
+    "x",
+    " - at `$.grant[9]",
+]
 _values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.dates()),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
-    max_leaves=6,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4)),
+    max_leaves=8,
 )
+
+
+@given(st.dictionaries(st.sampled_from(["grant", "network", "partial", "name", *_KEYS]), _values, min_size=1))
+def test_any_document_is_a_profile_or_refused_in_one_line(document: dict[str, object]) -> None:
+    try:
+        convert({"version": 1, "name": "a", "command": "a"} | document, ProfileForm, "p", "mend it")
+    except InputFileError as error:
+        assert str(error).startswith("p: ")
+        assert len(str(error).splitlines()) == 1
 
 
 @given(st.text())
