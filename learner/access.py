@@ -50,10 +50,15 @@ _REACHED = frozenset(
         errno.ECONNRESET,
         errno.ETIMEDOUT,
         errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EADDRNOTAVAIL,
         errno.ETXTBSY,
         errno.EINTR,
         errno.EADDRINUSE,
         errno.ENOTEMPTY,
+        errno.ENOEXEC,
+        errno.ELIBBAD,
+        errno.E2BIG,
     }
 )
 _REACHABLE = frozenset(
@@ -65,6 +70,7 @@ _REACHABLE = frozenset(
         Operation.BIND,
         Operation.SEND,
         Operation.RMDIR,
+        Operation.EXEC,
     }
 )
 

@@ -42,13 +42,15 @@ def interpreters(path: str) -> tuple[Interpreter, ...]:
 
 def shebang(head: bytes) -> tuple[Interpreter, ...]:
     """Parse a ``#!`` line as the kernel does (fs/binfmt_script.c), and the program that env(1) would run."""
-    line = head[2:].split(b"\n", 1)[0].strip(b" \t\r")
-    name, _, argument = line.replace(b"\t", b" ").partition(b" ")
-    if not name:
-        return ()
+    line, newline, _ = head[2:BINPRM_BUF_SIZE].partition(b"\n")
+    line, nul, _ = line.partition(b"\0")
+    text = line.replace(b"\t", b" ").lstrip(b" ")
+    name, space, argument = text.partition(b" ")
+    if not name or (len(head) >= BINPRM_BUF_SIZE and not newline + nul + space):
+        return ()  # nothing, or a name that is cut off: ENOEXEC
     found = [Interpreter(Via.SHEBANG, os.fsdecode(name))]
     if name.rsplit(b"/", 1)[-1] == b"env":
-        program = _env_program(argument.strip(b" "))
+        program = _env_program(line[len(line.lstrip(b" \t")) and line.index(name) + len(name) :].strip(b" \t"))
         if program:
             found.append(Interpreter(Via.ENV, program))
     return tuple(found)

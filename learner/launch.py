@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import NoReturn
 
 from learner.enforcers.enforcer import Confinement
 from learner.errors import LaunchError, NotExecutable, NotFound
@@ -23,7 +24,7 @@ def ensure_directories(policy: Policy) -> None:
                 ) from None
 
 
-def execute(command: Command, confinement: Confinement) -> None:
+def execute(command: Command, confinement: Confinement) -> NoReturn:
     """Confine this process and become the command. Never returns; raises LaunchError, NotFound or NotExecutable."""
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these; a program expects their defaults
         signal.signal(ignored, signal.SIG_DFL)

@@ -31,7 +31,7 @@ CLASSES = (
     Class(Place.TERMINALS, re.compile(r"/dev/pts(?=/|$)"), "terminals are numbered anew for each session"),
     Class(
         Place.RUNTIME,
-        re.compile(r".*?/(site-packages|dist-packages|node_modules|lib/python\d+\.\d+)(?=/|$)"),
+        re.compile(r".*?/(site-packages|dist-packages|node_modules|lib/python\d+\.\d+)(?=/|$)", re.DOTALL),
         "packages of a language runtime, the same for everybody who installs them",
     ),
     Class(
@@ -87,14 +87,11 @@ class Map(NamedTuple):
             match = candidate.pattern.match(path)
             if match:
                 return candidate.place, match.group()
-        if path in _SHARED_DIRECTORIES or is_within(self.home, path) or path in self._shared_in_home:
-            return Place.SHARED, path
-        return Place.OTHER, path
+        return Place.SHARED if self.is_shared(path) else Place.OTHER, path
 
     def is_shared(self, path: str) -> bool:
         """Whether a directory is too much in common to be granted for writing as a tree."""
-        place, _ = self.locate(path)
-        return place is Place.SHARED
+        return path in _SHARED_DIRECTORIES or is_within(self.home, path) or path in self._shared_in_home
 
 
 def is_within(path: str, directory: str) -> bool:
@@ -110,7 +107,7 @@ def is_temporary(path: str) -> bool:
 def ancestors(path: str) -> list[str]:
     """Every directory above ``path``, nearest first, ``/`` last."""
     found = []
-    while path != "/":
-        path = os.path.dirname(path)
+    while (above := os.path.dirname(path)) != path:
+        path = above
         found.append(path)
     return found

@@ -1,6 +1,8 @@
 """The policy: grants of rights on paths, and of network endpoints. Pure records; enforcers and targets read them."""
 
 import enum
+import functools
+import os
 from collections.abc import Iterable
 
 import msgspec
@@ -130,7 +132,7 @@ class NetworkGrant(msgspec.Struct, frozen=True):
     abstract: bool = False
 
 
-class Policy(msgspec.Struct, frozen=True):
+class Policy(msgspec.Struct, frozen=True, dict=True):
     """All that is granted; everything else that an enforcer can refuse is refused. Sorted."""
 
     grants: tuple[Grant, ...] = ()
@@ -138,11 +140,25 @@ class Policy(msgspec.Struct, frozen=True):
 
     def rights_on(self, path: str) -> Right:
         """Every right that the grants give on ``path`` together."""
-        rights = NO_RIGHT
+        singles, trees = self._by_path
+        rights = singles.get(path, NO_RIGHT)
+        while True:
+            if path in trees:
+                rights |= trees[path]
+            above = os.path.dirname(path)
+            if above == path:
+                return rights
+            path = above
+
+    @functools.cached_property
+    def _by_path(self) -> tuple[dict[str, Right], dict[str, Right]]:
+        """The rights of single grants and of trees, by path: there may be ten thousand, asked ten thousand times."""
+        singles: dict[str, Right] = {}
+        trees: dict[str, Right] = {}
         for grant in self.grants:
-            if grant.covers(path):
-                rights |= grant.rights
-        return rights
+            found = singles if grant.scope is Scope.FILE else trees
+            found[grant.path] = found.get(grant.path, NO_RIGHT) | grant.rights
+        return singles, trees
 
     def admitting(self, path: str, rights: Right) -> tuple[Grant, ...]:
         """The grants that give any of ``rights`` on ``path``, nearest first."""

@@ -23,6 +23,8 @@ class Entry(NamedTuple):
     concern: Concern = Concern.ANY
 
 
+_ENVIRONMENT_FILES = "**/.env.*"
+
 CATALOGUE = (
     Entry("~/.ssh/**", "SSH keys"),
     Entry("~/.gnupg/**", "GnuPG keys"),
@@ -76,7 +78,9 @@ CATALOGUE = (
     Entry("/etc/crontab", "runs as root", Concern.CHANGE),
     Entry("/var/spool/cron/**", "runs on a schedule"),
     Entry("/proc/*/environ", "another program's environment"),
+    Entry("/proc/*/task/*/environ", "another program's environment"),
     Entry("/proc/*/mem", "another program's memory"),
+    Entry("/proc/*/task/*/mem", "another program's memory"),
     Entry("/run/docker.sock", "root on this machine"),
     Entry("/var/run/docker.sock", "root on this machine"),
     Entry("/run/podman/podman.sock", "containers outside of the sandbox"),
@@ -90,14 +94,14 @@ CATALOGUE = (
     Entry("/tmp/.X11-unix/**", "the screen and keyboard"),
     Entry("/tmp/ssh-*/agent.*", "SSH agent"),
     Entry("**/.env", "environment file with secrets"),
-    Entry("**/.env.*", "environment file with secrets"),
+    Entry(_ENVIRONMENT_FILES, "environment file with secrets"),
     Entry("**/.git/hooks/**", "git runs it outside of the sandbox later", Concern.CHANGE),
     Entry("**/id_rsa", "SSH key"),
     Entry("**/id_ed25519", "SSH key"),
     Entry("**/id_ecdsa", "SSH key"),
 )
 
-_EXAMPLES = re.compile(r"\.env\.(example|sample|template|dist|defaults?)$")  # made to be read: they hold no secret
+_EXAMPLES = re.compile(r"\.env\.(example|sample|template|dist|defaults?)\Z")  # made to be read: they hold no secret
 
 
 def _regex(pattern: str, home: str) -> str:
@@ -116,7 +120,9 @@ class Catalogue:
     """The catalogue for one home directory."""
 
     def __init__(self, home: str) -> None:
-        numbered = [f"(?P<e{i}>{_regex(e.pattern, home)})" for i, e in enumerate(CATALOGUE)]
+        # What is a concern however it is used comes first: one path may fit several entries.
+        self._entries = sorted(CATALOGUE, key=lambda e: e.concern is Concern.CHANGE)
+        numbered = [f"(?P<e{i}>{_regex(e.pattern, home)})" for i, e in enumerate(self._entries)]
         self._pattern = re.compile("|".join(numbered), re.DOTALL)
 
     def match(self, path: str, rights: Right) -> Entry | None:
@@ -125,9 +131,11 @@ class Catalogue:
         The process's own entries under /proc are not: a program may know its own environment.
         """
         found = self._pattern.fullmatch(path)
-        if found is None or path.startswith(("/proc/self/", "/proc/thread-self/")) or _EXAMPLES.search(path):
+        if found is None or path.startswith(("/proc/self/", "/proc/thread-self/")):
             return None
-        entry = CATALOGUE[int((found.lastgroup or "e0")[1:])]
+        entry = self._entries[int((found.lastgroup or "e0")[1:])]
+        if entry.pattern == _ENVIRONMENT_FILES and _EXAMPLES.search(path):
+            return None
         if entry.concern is Concern.CHANGE and not rights & CHANGES:
             return None
         return entry

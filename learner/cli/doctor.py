@@ -8,7 +8,7 @@ from learner.machine import State, capabilities
 
 @click.command()
 @click.option("--json", "json_file", metavar="FILE|-", help="Write it as JSON here.")
-def doctor(json_file: str | None) -> None:
+def doctor(json_file: str | None) -> int:
     """Say what this machine can trace and enforce, and what to install or switch on.
 
     Exit status: 0 if sbx can learn and enforce here, 3 if something that it needs is missing.
@@ -20,4 +20,4 @@ def doctor(json_file: str | None) -> None:
         from reports.machine import show
 
         show(found)
-    raise SystemExit(3 if any(c.needed and c.state is State.NO for c in found) else 0)
+    return 3 if any(c.needed and c.state is State.NO for c in found) else 0

@@ -72,7 +72,7 @@ def learn(
     json_file: str | None,
     verbose: bool,
     command: tuple[str, ...],
-) -> None:
+) -> int:
     """Run COMMAND once, watch what it touches, and write the smallest policy under which it still works.
 
     The command runs as always: its input, output and terminal are its own. What sbx has to say comes afterwards, on
@@ -129,7 +129,7 @@ def learn(
     from reports.learned import show
 
     show(result, verbose=verbose)
-    raise SystemExit(1 if findings(result) else 0)
+    return 1 if findings(result) else 0
 
 
 def _from_run(

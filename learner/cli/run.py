@@ -23,7 +23,7 @@ from tracers.tracer import Command, exit_status
 @click.option("-v", "--verbose", is_flag=True, help="Say how the command is confined and how it ended.")
 @click.argument("profile", metavar="NAME|FILE")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
-def run(verbose: bool, profile: str, command: tuple[str, ...]) -> None:
+def run(verbose: bool, profile: str, command: tuple[str, ...]) -> int:
     """Run COMMAND (default: the profile's own) confined to a learned profile.
 
     \b
@@ -39,7 +39,7 @@ def run(verbose: bool, profile: str, command: tuple[str, ...]) -> None:
     target = find(words_after_dashes(command) or (found.command,))
     confinement = _prepare(found)
     if verbose:
-        raise SystemExit(_watched(target, found, confinement))
+        return _watched(target, found, confinement)
     execute(target, confinement)
 
 

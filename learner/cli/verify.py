@@ -45,7 +45,7 @@ def verify(
     verbose: bool,
     profile: str,
     command: tuple[str, ...],
-) -> None:
+) -> int:
     """Prove that a profile admits what it was learned for, and that canaries are refused.
 
     The accesses come from the trace that `sbx learn` kept. A live verification that had to repair the profile
@@ -80,7 +80,7 @@ def verify(
     from reports.learned import show
 
     show(result, verbose=verbose)
-    raise SystemExit(1 if findings(result) else 0)
+    return 1 if findings(result) else 0
 
 
 def _trace(found: Profile, given: Path | None) -> Trace:

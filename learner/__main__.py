@@ -1,0 +1,5 @@
+"""``python -m learner``: the same as the command ``sbx``."""
+
+from learner.cli.main import main
+
+raise SystemExit(main())
