@@ -7,6 +7,9 @@ import msgspec
 
 from tracers.events import Endpoint, Operation
 
+UNNAMED = "#unnamed"
+"""Stands for the file that O_TMPFILE makes in a directory."""
+
 
 class Kind(enum.StrEnum):
     """What an object is, at the time of the access."""

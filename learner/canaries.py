@@ -17,9 +17,10 @@ from learner import probe
 from learner.enforcers.enforcer import Enforcer
 from learner.names import to_text
 from learner.places import Map
-from learner.policy import NO_RIGHT, Policy, Right
+from learner.policy import NO_RIGHT, NetworkAction, Policy, Right
 from learner.probe import Act, Probe
 from learner.sensitive import CATALOGUE
+from tracers.events import Transport
 
 
 class Verdict(enum.StrEnum):
@@ -79,7 +80,11 @@ def _granted(canary: Canary, policy: Policy) -> bool:
     if canary.right:
         return bool(policy.rights_on(canary.probe.path) & canary.right)
     if canary.probe.act is Act.CONNECT_TCP:
-        return any(n.port in (canary.probe.number, 0) for n in policy.network)
+        return any(
+            n.action is NetworkAction.CONNECT and n.transport is Transport.TCP and n.port in (canary.probe.number, 0)
+            for n in policy.network
+            if not n.abstract
+        )
     return canary.probe.act is Act.CONNECT_ABSTRACT and any(n.abstract for n in policy.network)
 
 
@@ -140,14 +145,14 @@ def _planted(directory: str) -> Iterator[str | None]:
     """A directory of our own beside other people's, holding one file; None where we may not make it."""
     place = f"{directory}/{probe.NAME}canary-{secrets.token_hex(6)}"
     try:
-        os.mkdir(place, 0o700)
-        with open(f"{place}/secret", "w") as file:
-            file.write("not for the program\n")
-    except OSError:
-        yield None
-        return
-    try:
-        yield place
+        try:
+            os.mkdir(place, 0o700)
+            with open(f"{place}/secret", "w") as file:
+                file.write("not for the program\n")
+            made = True
+        except OSError:
+            made = False
+        yield place if made else None
     finally:
         with contextlib.suppress(OSError):
             os.unlink(f"{place}/secret")

@@ -16,7 +16,7 @@ def find(argv: tuple[str, ...]) -> Command:
         raise UsageError("no command was given", "put it after --, as in: sbx learn -- vibe")
     name = argv[0]
     if "/" in name:
-        return Command(_check(os.path.abspath(name), name), argv)
+        return Command(_check(os.path.join(os.getcwd(), name), name), argv)
     refused: NotExecutable | None = None
     for directory in os.environ.get("PATH", _DEFAULT_PATH).split(":"):
         candidate = os.path.join(os.path.abspath(directory or "."), name)

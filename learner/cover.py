@@ -52,13 +52,17 @@ _ON_OBJECTS = _READING | Right.EXEC | Right.WRITE | Right.TRUNCATE | Right.ATTRI
 
 
 class SensitiveUse(NamedTuple):
-    """A sensitive object that the program used: ``granted`` only if the user allowed it."""
+    """A sensitive object that the program used: ``granted`` only if the user allowed it.
+
+    ``within``: the directory whose tree is granted and opens it all the same, empty if none does.
+    """
 
     path: str
     reason: str
     rights: Right
     programs: tuple[str, ...]
     granted: bool
+    within: str = ""
 
 
 class Cover(NamedTuple):
@@ -137,12 +141,17 @@ class _Coverer:
             for (path, scope), draft in sorted(self._drafts.items())
             if draft.rights
         )
-        uses = tuple(
-            SensitiveUse(path, reason, rights, tuple(sorted(programs)), path in self._allowed)
-            for (path, reason), (rights, programs) in sorted(self._sensitive.items(), key=lambda item: item[0])
-        )
         policy = Policy(grants, network_grants(self._accesses, self._programs))
-        return Cover(policy, uses, tuple(sorted(self._gaps)))
+        return Cover(policy, self._sensitive_uses(policy), tuple(sorted(self._gaps)))
+
+    def _sensitive_uses(self, policy: Policy) -> tuple[SensitiveUse, ...]:
+        found = []
+        for (path, reason), (rights, programs) in sorted(self._sensitive.items(), key=lambda item: item[0]):
+            granted = path in self._allowed
+            opened = () if granted else policy.admitting(path, rights)
+            within = opened[0].path if opened else ""
+            found.append(SensitiveUse(path, reason, rights, tuple(sorted(programs)), granted, within))
+        return tuple(found)
 
     # --- where a need is anchored
 
@@ -160,8 +169,10 @@ class _Coverer:
         return draft
 
     def _place_single(self, need: Need) -> None:
-        scope = Scope.TREE if need.right & CHANGES & ~_ON_OBJECTS else Scope.FILE
-        self._grant(need.path, scope, need)
+        if need.right & ~_ON_OBJECTS:
+            self._change_directory(need.path, need)
+        else:
+            self._grant(need.path, Scope.FILE, need)
 
     def _place(self, need: Need) -> None:
         path = need.path
@@ -233,7 +244,7 @@ class _Coverer:
                 )
             )
         elif self._places.is_shared(directory):
-            words = ", ".join(right_names(need.right & CHANGES))
+            words = ", ".join(right_names(need.right))
             self._gaps.add(
                 Gap(
                     f"{words} in {directory}",
@@ -241,8 +252,9 @@ class _Coverer:
                 )
             )
         else:
-            # What a program made and left behind it will read another time.
+            # What a program made and left behind it will read another time; keys that lie beside it, never.
             kept = need.access.operation in CREATING and need.access.object not in self._vanished
+            kept = kept and self._catalogue.match(directory, Right.READ) is None
             self._grant(directory, Scope.TREE, need, Right.READ if kept else NO_RIGHT)
 
     # --- afterwards
@@ -288,14 +300,14 @@ def network_grants(accesses: Iterable[Access], programs: tuple[Program, ...]) ->
     """
     found: dict[tuple[NetworkAction, str, int, Transport, bool], dict[str, set[tuple[Operation, str]]]] = {}
     records = [a for a in accesses if a.endpoint is not None and needs_network(a)]
-    own = {a.endpoint.port for a in records if a.operation is Operation.LISTEN and a.endpoint}
-    ephemeral = any(a.operation is Operation.BIND and a.endpoint and a.endpoint.port == 0 for a in records)
+    asked = {a.endpoint.port for a in records if a.operation is Operation.BIND and a.endpoint}
+    own = {a.endpoint.port for a in records if a.operation is Operation.LISTEN and a.endpoint} - asked
     for access in records:
         end = access.endpoint
         if end is None or access.operation is Operation.LISTEN:
             continue
         action = NetworkAction.BIND if access.operation is Operation.BIND else NetworkAction.CONNECT
-        port = 0 if ephemeral and end.port in own else end.port
+        port = 0 if end.port in own else end.port
         key = (action, end.address, port, end.transport, end.family is Family.ABSTRACT)
         label = programs[access.program].label
         found.setdefault(key, {}).setdefault(label, set()).add((access.operation, access.object))

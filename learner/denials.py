@@ -1,6 +1,7 @@
 """Which results of a confined run are denials: refusals by the enforcer, told apart from the machine's own."""
 
 import errno
+import os
 from typing import NamedTuple
 
 import msgspec
@@ -8,10 +9,23 @@ import msgspec
 from learner.access import Access, Meaning
 from learner.cover import needs_network
 from learner.enforcers.enforcer import Enforcer
-from learner.needs import needs
-from learner.policy import NO_RIGHT, NetworkAction, Policy, Right
+from learner.enforcers.landlock import ephemeral_ports
+from learner.needs import Need, needs
+from learner.policy import NO_RIGHT, NetworkAction, NetworkGrant, Policy, Right
 from learner.trace import Trace
-from tracers.events import Family, Operation
+from tracers.events import Endpoint, Family, Operation
+
+_MODES = {
+    Right.READ: os.R_OK,
+    Right.LIST: os.R_OK,
+    Right.EXEC: os.X_OK,
+    Right.WRITE: os.W_OK,
+    Right.TRUNCATE: os.W_OK,
+    Right.ATTRIBUTES: os.F_OK,
+    Right.IOCTL: os.F_OK,
+    Right.CONNECT: os.W_OK,
+}
+"""What access(2) must say for a right; every other one changes a directory."""
 
 _MOVING = frozenset({Operation.RENAME_FROM, Operation.RENAME_TO, Operation.LINK_FROM, Operation.LINK_TO})
 
@@ -31,10 +45,11 @@ class Denial(NamedTuple):
 def denials(trace: Trace, policy: Policy, enforcer: Enforcer, learned: Trace) -> tuple[Denial, ...]:
     """The denials of a run that was confined to ``policy`` by ``enforcer``, sorted, one for each program and object."""
     allowed = {(a.operation, a.object) for a in learned.accesses if a.meaning is Meaning.DONE}
+    forbidden = {(a.operation, a.object) for a in learned.accesses if refused(a)} - allowed
     found: dict[tuple[str, str, str], Denial] = {}
     for access in trace.accesses:
-        if not refused(access):
-            continue
+        if not refused(access) or (access.operation, access.object) in forbidden:
+            continue  # what was refused without an enforcer is refused by the machine itself
         lacking = missing(access, policy, enforcer)
         if lacking is None:
             continue
@@ -64,12 +79,30 @@ def missing(access: Access, policy: Policy, enforcer: Enforcer) -> Right | None:
         if not needs_network(done) or not enforcer.gates(done):
             return None
         action = NetworkAction.BIND if access.operation is Operation.BIND else NetworkAction.CONNECT
-        if end.family is Family.ABSTRACT:
-            granted = any(n.abstract for n in policy.network)
-        else:
-            granted = any(n.action is action and n.port in (end.port, 0) for n in policy.network if not n.abstract)
-        return None if granted else NO_RIGHT
+        return None if any(_admits(n, action, end) for n in policy.network) else NO_RIGHT
     lacking = NO_RIGHT
     for need in needs(done):
-        lacking |= enforcer.mediates(need.right & ~policy.rights_on(need.path))
+        if _permitted(need):
+            lacking |= enforcer.mediates(need.right & ~policy.rights_on(need.path))
     return lacking or None
+
+
+def _admits(grant: NetworkGrant, action: NetworkAction, end: Endpoint) -> bool:
+    if grant.abstract or end.family is Family.ABSTRACT:
+        return grant.abstract and end.family is Family.ABSTRACT
+    own = grant.port == 0 and action is NetworkAction.CONNECT and end.port in ephemeral_ports()
+    return grant.action is action and grant.transport is end.transport and (own or grant.port == end.port)
+
+
+def _permitted(need: Need) -> bool:
+    """Whether plain file permissions, asked from outside of the enforcer, let ``need`` pass."""
+    mode = 0
+    for right in need.right:
+        mode |= _MODES.get(right, os.W_OK | os.X_OK)
+    try:
+        os.stat(need.path)
+    except PermissionError:
+        return False
+    except OSError:
+        return True  # gone since then
+    return os.access(need.path, mode, effective_ids=True)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from learner.canaries import Outcome, Verdict
-from learner.cover import Cover
+from learner.cover import Cover, SensitiveUse
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.replay import Replay
@@ -59,12 +59,16 @@ def findings(result: Result) -> tuple[str, ...]:
             if d.recorded
         ]
     found += [
-        f"sensitive, so left out: {to_text(s.path)} ({s.reason}), used by {', '.join(map(to_text, s.programs))}"
+        f"sensitive, {_openness(s)}: {to_text(s.path)} ({s.reason}), used by {', '.join(map(to_text, s.programs))}"
         for s in result.cover.sensitive
         if not s.granted
     ]
     found += _about_the_run(result.trace)
     return tuple(found)
+
+
+def _openness(use: SensitiveUse) -> str:
+    return f"but open within {to_text(use.within)}" if use.within else "so left out"
 
 
 def _about_the_run(trace: Trace) -> list[str]:

@@ -5,11 +5,17 @@ No trace shows these opens, and a refusal of one is reported against the script,
 
 import enum
 import os
+import re
 
 import msgspec
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
 
 BINPRM_BUF_SIZE = 256  # linux/binfmts.h: how much of a file the kernel looks at
 MAX_DEPTH = 5  # fs/exec.c: interpreters of interpreters
+
+
+_WORDS = re.compile(rb"[ \t]*([^ \t]+)([ \t]*)(.*)", re.DOTALL)  # a carriage return belongs to the name
 
 
 class Via(enum.StrEnum):
@@ -44,13 +50,15 @@ def shebang(head: bytes) -> tuple[Interpreter, ...]:
     """Parse a ``#!`` line as the kernel does (fs/binfmt_script.c), and the program that env(1) would run."""
     line, newline, _ = head[2:BINPRM_BUF_SIZE].partition(b"\n")
     line, nul, _ = line.partition(b"\0")
-    text = line.replace(b"\t", b" ").lstrip(b" ")
-    name, space, argument = text.partition(b" ")
-    if not name or (len(head) >= BINPRM_BUF_SIZE and not newline + nul + space):
-        return ()  # nothing, or a name that is cut off: ENOEXEC
+    words = _WORDS.match(line)
+    if words is None:
+        return ()
+    name, gap, argument = words.groups()
+    if len(head) >= BINPRM_BUF_SIZE and not (newline or nul or gap):
+        return ()  # the name is cut off: ENOEXEC
     found = [Interpreter(Via.SHEBANG, os.fsdecode(name))]
     if name.rsplit(b"/", 1)[-1] == b"env":
-        program = _env_program(line[len(line.lstrip(b" \t")) and line.index(name) + len(name) :].strip(b" \t"))
+        program = _env_program(argument.rstrip(b" \t"))
         if program:
             found.append(Interpreter(Via.ENV, program))
     return tuple(found)
@@ -80,10 +88,6 @@ def _env_program(argument: bytes) -> str:
 
 
 def _loader(path: str) -> tuple[Interpreter, ...]:
-    # Imported here: 30 ms that only traces with an exec need.
-    from elftools.common.exceptions import ELFError
-    from elftools.elf.elffile import ELFFile
-
     try:
         with open(path, "rb") as file:
             for segment in ELFFile(file).iter_segments("PT_INTERP"):

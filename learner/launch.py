@@ -1,5 +1,6 @@
 """Starting a command under a policy, in place of this process."""
 
+import errno
 import os
 import signal
 from typing import NoReturn
@@ -33,7 +34,7 @@ def execute(command: Command, confinement: Confinement) -> NoReturn:
     except OSError as problem:
         raise LaunchError(f"the confinement could not be set up: {problem.strerror}", "see `sbx doctor`") from None
     try:
-        os.execv(command.file, command.argv)
+        _exec(command)
     except FileNotFoundError:
         raise NotFound(
             f"{to_text(command.argv[0])}: its interpreter or loader is missing, or not granted",
@@ -44,3 +45,13 @@ def execute(command: Command, confinement: Confinement) -> NoReturn:
             f"{to_text(command.argv[0])}: {problem.strerror}",
             "is it granted `exec`? `sbx why --op exec` says",
         ) from None
+
+
+def _exec(command: Command) -> NoReturn:
+    try:
+        os.execv(command.file, command.argv)
+    except OSError as problem:
+        if problem.errno != errno.ENOEXEC:
+            raise
+        # A script without a first line: shells and execvp(3) hand it to sh.
+        os.execv("/bin/sh", ("sh", command.file, *command.argv[1:]))

@@ -3,9 +3,8 @@
 import os
 from typing import NamedTuple
 
-from learner.access import Access, Kind, Meaning
+from learner.access import UNNAMED, Access, Kind, Meaning
 from learner.policy import NO_RIGHT, Right
-from learner.recorder import UNNAMED
 from tracers.events import Operation
 
 

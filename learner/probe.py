@@ -93,9 +93,14 @@ def _in_child(work: Callable[[], list[int]], confinement: Confinement | None) ->
             out.write(answer)
         os._exit(0)
     os.close(write_end)
-    with os.fdopen(read_end, "rb") as incoming:
-        said = incoming.read()
-    os.waitpid(pid, 0)
+    try:
+        with os.fdopen(read_end, "rb") as incoming:
+            said = incoming.read()
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)  # nobody is left to clean up after it
+        raise
+    finally:
+        os.waitpid(pid, 0)
     if not said:
         raise NoAnswer("the probing process died")
     decoded = msgspec.json.decode(said, type=list[int] | str)
@@ -107,11 +112,8 @@ def _in_child(work: Callable[[], list[int]], confinement: Confinement | None) ->
 @contextmanager
 def _scratch(probes: Sequence[Probe], token: str) -> Iterator[list[bool]]:
     """Make what probes need; afterwards remove everything that bears our token, whoever made it."""
-    ready = []
-    for index, probe in enumerate(probes):
-        ready.append(_make_scratch(probe, _own(probe, token, index)))
     try:
-        yield ready
+        yield [_make_scratch(probe, _own(probe, token, index)) for index, probe in enumerate(probes)]
     finally:
         for index, probe in enumerate(probes):
             if probe.act in _MAKING or probe.act in SCRATCH:

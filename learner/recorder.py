@@ -5,7 +5,7 @@ import time
 from collections.abc import Container
 from typing import NamedTuple
 
-from learner.access import Access, Kind
+from learner.access import UNNAMED, Access, Kind
 from learner.interpreters import MAX_DEPTH, Interpreter, Via, interpreters
 from learner.names import to_text
 from learner.resolver import Resolver, kind_of
@@ -16,9 +16,6 @@ from tracers.tracer import TraceEnd
 
 FLUSH_SECONDS = 1.0
 """How much of a trace can be missing from its file if sbx itself is killed."""
-
-UNNAMED = "#unnamed"
-"""Stands for the file that O_TMPFILE makes in a directory."""
 
 
 class _Object(NamedTuple):

@@ -5,13 +5,12 @@ import stat
 from typing import NamedTuple
 
 from learner import probe
-from learner.access import Access, Kind
+from learner.access import UNNAMED, Access, Kind
 from learner.enforcers.enforcer import Enforcer
 from learner.names import to_text
 from learner.needs import needs
 from learner.policy import NetworkAction, Policy, Right
 from learner.probe import Act, Probe
-from learner.recorder import UNNAMED
 from tracers.events import Transport
 
 _ACTS = {

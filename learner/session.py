@@ -13,6 +13,7 @@ from learner.cover import Cover, cover
 from learner.denials import Denial, as_done, denials, missing
 from learner.enforcers.enforcer import Enforcer
 from learner.errors import MachineError, SbxError
+from learner.launch import ensure_directories
 from learner.places import Map
 from learner.policy import Policy
 from learner.recorder import Recorder
@@ -118,6 +119,7 @@ def live(
     seen: set[Policy] = {found.policy}
     for number in range(1, MAX_ROUNDS + 1):
         on_round(number)
+        ensure_directories(found.policy)
         confinement = enforcer.prepare(found.policy)
         try:
             run = record(
@@ -130,7 +132,7 @@ def live(
         left = denials(run.trace, found.policy, enforcer, learned)
         grown = merge([learned, _wanted(run.trace, left)])
         better = derive(grown, allowed)
-        if not left or better.policy in seen or number == MAX_ROUNDS:
+        if not left or run.end.interrupted or better.policy in seen or number == MAX_ROUNDS:
             return Live(number, run.end.status, expected, tuple(repaired), left, found, learned)
         repaired += [d for d in left if missing(d.access, better.policy, enforcer) is None]
         learned, found = grown, better

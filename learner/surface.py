@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from learner.access import Access
 from learner.needs import needs
+from learner.places import ancestors
 from learner.policy import Policy, Scope
 
 
@@ -19,14 +20,11 @@ class Surface(NamedTuple):
 
 def surface(policy: Policy, accesses: Iterable[Access]) -> Surface:
     """Count what ``policy`` opens on this machine now (it reads directories; /proc counts as one object)."""
-    trees = sorted(g.path for g in policy.grants if g.scope is Scope.TREE)
-    outer: list[str] = []
-    for path in trees:
-        if not outer or not (path == outer[-1] or path.startswith(outer[-1].rstrip("/") + "/")):
-            outer.append(path)
-    counted = sum(_count(path) for path in outer)
+    trees = {g.path for g in policy.grants if g.scope is Scope.TREE}
+    outer = {path for path in trees if trees.isdisjoint(ancestors(path))}
     single = {g.path for g in policy.grants if g.scope is Scope.FILE and os.path.lexists(g.path)}
-    granted = counted + sum(1 for path in single if not any(path.startswith(o.rstrip("/") + "/") for o in outer))
+    alone = sum(1 for path in single if outer.isdisjoint((path, *ancestors(path))))
+    granted = sum(_count(path) for path in outer) + alone
     objects = {need.path for access in accesses for need in needs(access)}
     needed = sum(
         1 for path in objects if policy.rights_on(path) and not path.startswith("/proc/") and os.path.lexists(path)

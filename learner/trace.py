@@ -99,7 +99,7 @@ class TraceWriter:
 
     def header(self, header: Header) -> None:
         """The first line."""
-        self._write(_texts(header))
+        self._write(_header_text(header, to_text))
 
     def program(self, program: Program) -> None:
         """A program; the first written has index 0."""
@@ -119,7 +119,7 @@ class TraceWriter:
 
     def end(self, end: End) -> None:
         """The last line."""
-        self._write(end)
+        self._write(_end_text(end, to_text))
 
     def flush(self) -> None:
         """Hand what was written to the kernel."""
@@ -148,13 +148,19 @@ class TraceWriter:
         self.problem = failure.strerror or str(failure)
 
 
-def _texts(header: Header) -> Header:
+def _header_text(header: Header, turn: Callable[[str], str]) -> Header:
     return msgspec.structs.replace(
         header,
-        command=to_text(header.command),
-        cwd=to_text(header.cwd),
-        project=to_text(header.project),
-        home=to_text(header.home),
+        command=turn(header.command),
+        cwd=turn(header.cwd),
+        project=turn(header.project),
+        home=turn(header.home),
+    )
+
+
+def _end_text(end: End, turn: Callable[[str], str]) -> End:
+    return msgspec.structs.replace(
+        end, lingering=tuple(turn(label) for label in end.lingering), notes=tuple(turn(note) for note in end.notes)
     )
 
 
@@ -194,10 +200,10 @@ def read_trace(path: Path) -> Trace:
             line = decode(raw)
             if isinstance(line, _Access):
                 access = _access_text(line.a, from_text)
-                if access.program >= len(programs):
-                    raise ValueError("unknown program")
+                _check_index(access.program, 0, len(programs))
                 accesses.add(access)
             elif isinstance(line, _Program):
+                _check_index(line.parent, -1, len(programs))
                 programs.append(Program(from_text(line.name), from_text(line.exe), line.parent))
             elif isinstance(line, _Link):
                 links[from_text(line.path)] = from_text(line.target)
@@ -205,9 +211,11 @@ def read_trace(path: Path) -> Trace:
                 by = tuple(Interpreter(i.via, from_text(i.path)) for i in line.by)
                 interpreted[from_text(line.path)] = by
             elif isinstance(line, Header):
-                header = line
+                if header is not None:
+                    raise InputFileError(f"{shown}: this is more than one trace", "give each with its own --from-trace")
+                header = _header_text(line, from_text)
             else:
-                end = line
+                end = _end_text(line, from_text)
         except (msgspec.DecodeError, ValueError):
             if header is None:
                 break
@@ -221,6 +229,11 @@ def read_trace(path: Path) -> Trace:
     return Trace(header, tuple(programs), tuple(sorted(accesses, key=sort_key)), links, interpreted, end, skipped)
 
 
+def _check_index(index: int, first: int, end: int) -> None:
+    if not first <= index < end:
+        raise ValueError("unknown program")
+
+
 def sort_key(access: Access) -> tuple[str, ...]:
     """A total order of accesses that does not depend on when they happened."""
     return (
@@ -232,6 +245,7 @@ def sort_key(access: Access) -> tuple[str, ...]:
         *access.links,
         str(access.existed),
         access.peer or "",
+        access.kind,
     )
 
 

@@ -58,6 +58,8 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
     rows.append(("network", Text("\n".join(endpoint(n) for n in policy.network) or "none")))
     for use in result.cover.sensitive:
         verdict = "granted, as you asked" if use.granted else "not granted"
+        if use.within:
+            verdict = f"open all the same within {to_text(use.within)}"
         rows.append(("sensitive", Text(f"{to_text(use.path)} ({use.reason}): {verdict}", "red")))
     surface = result.surface
     rows.append(("surface", Text(f"{surface.granted} objects open, {surface.needed} of them needed")))

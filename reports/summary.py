@@ -47,6 +47,7 @@ def summary(result: Result) -> dict[str, Any]:
                 "rights": list(right_names(s.rights)),
                 "programs": [to_text(p) for p in s.programs],
                 "granted": s.granted,
+                "within": to_text(s.within),
             }
             for s in cover.sensitive
         ],

@@ -154,5 +154,5 @@ class Sink(Protocol):
         ...
 
     def links(self) -> Container[str]:
-        """Absolute paths of the symlinks that resolutions so far have walked."""
+        """Last components of the symlinks that resolutions so far have walked."""
         ...

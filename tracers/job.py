@@ -8,11 +8,14 @@ import contextlib
 import os
 import signal
 import threading
-from types import FrameType, TracebackType
+import time
+from types import TracebackType
 
-INTERRUPT_GRACE_SECONDS = 0.2
-"""A terminal interrupts the whole group at once. If the command has not seen a SIGINT this long after us, it was
-sent to us alone and is passed on."""
+GRACE_SECONDS = 0.2
+"""A signal that goes to the whole process group reaches the command, too. If it has not been delivered one this long
+after us, it was sent to us alone and is passed on."""
+
+_SI_KERNEL = 0x80  # asm-generic/siginfo.h: not sent by a process
 
 
 class Foreground:
@@ -40,67 +43,79 @@ class Foreground:
 
 
 class SignalRelay:
-    """While active, signals meant for the command reach it and do not end sbx.
+    """While active, signals meant for the command reach it once and do not end sbx.
 
-    ``interrupted`` tells afterwards whether one that asks to end was received.
+    They are held back from this process and taken by a thread, which learns who sent them. ``interrupted`` tells
+    afterwards whether one that asks to end was received.
     """
 
-    _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-    _ENDING = (signal.SIGTERM, signal.SIGHUP)
-    _LEFT_TO_THE_COMMAND = (signal.SIGTSTP,)
+    _KEYS = frozenset({signal.SIGINT, signal.SIGQUIT})
+    _ENDING = frozenset({signal.SIGTERM, signal.SIGHUP})
+    _OTHERS = frozenset({signal.SIGUSR1, signal.SIGUSR2})
+    _OVER = signal.SIGRTMIN  # wakes the thread at the end
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._before: dict[signal.Signals, object] = {}
-        self._awaited: set[int] = set()
+        # What was ignored when we started (nohup) the command ignores, too: it inherited that.
+        taken = (self._KEYS | self._ENDING | self._OTHERS) - {s for s in signal.Signals if _ignored(s)}
+        self._taken = frozenset(taken | {self._OVER})
+        self._delivered: dict[int, float] = {}
+        self._delivery = threading.Condition()
+        self._over = False
         self._asked = 0
+        self._thread = threading.Thread(target=self._take, name="signal relay", daemon=True)
         self.interrupted = False
 
     def __enter__(self) -> "SignalRelay":
-        for number in self._PASSED_ON:
-            self._install(number, self._pass_on)
-        for number in (signal.SIGINT, signal.SIGQUIT):
-            self._install(number, self._from_terminal)
-        for number in self._LEFT_TO_THE_COMMAND:
-            self._install(number, signal.SIG_IGN)
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._taken)
+        # Ctrl-Z is for the command; we stop when it has stopped.
+        self._suspend = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._awaited.clear()
-        for number, before in self._before.items():
-            signal.signal(number, before)  # type: ignore[arg-type]
+        with self._delivery:
+            self._over = True
+            self._delivery.notify()
+        signal.pthread_kill(self._thread.ident or 0, self._OVER)
+        self._thread.join()
+        signal.signal(signal.SIGTSTP, self._suspend)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def seen(self, number: int) -> None:
         """A traced task is being delivered ``number``."""
-        self._awaited.discard(number)
+        with self._delivery:
+            self._delivered[number] = time.monotonic()
+            self._delivery.notify()
 
-    def _install(self, number: signal.Signals, handler: object) -> None:
-        if signal.getsignal(number) == signal.SIG_IGN:
-            return  # started with it ignored (nohup): the command inherited that, and so do we
-        self._before[number] = signal.signal(number, handler)  # type: ignore[arg-type]
+    def _take(self) -> None:
+        while True:
+            received = signal.sigwaitinfo(self._taken)
+            if self._over:
+                return
+            self._received(received.si_signo, received.si_code == _SI_KERNEL)
 
-    def _send(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, number)
-
-    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+    def _received(self, number: int, by_kernel: bool) -> None:
+        self.interrupted = self.interrupted or number in self._KEYS | self._ENDING
+        if number in self._KEYS and by_kernel:
+            return  # a key on the terminal: it went to the whole group
+        began = time.monotonic()
+        with self._delivery:
+            # It may have been delivered to the command a moment before it was to us.
+            if self._delivery.wait_for(lambda: self._over or self._was_delivered(number, began), GRACE_SECONDS):
+                return
         if number in self._ENDING:
-            self.interrupted = True
             self._asked += 1
             if self._asked > 1:
                 number = signal.SIGKILL  # asked twice: the command does not listen
-        self._send(number)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, number)
 
-    def _from_terminal(self, number: int, _frame: FrameType | None) -> None:
-        self.interrupted = True
-        self._awaited.add(number)
-        # A thread, because the loop blocks in waitpid; it lives for this moment only.
-        timer = threading.Timer(INTERRUPT_GRACE_SECONDS, self._grace_over)
-        timer.daemon = True
-        timer.start()
+    def _was_delivered(self, number: int, about: float) -> bool:
+        return self._delivered.get(number, -1.0) > about - GRACE_SECONDS
 
-    def _grace_over(self) -> None:
-        while self._awaited:
-            self._send(self._awaited.pop())
+
+def _ignored(number: signal.Signals) -> bool:
+    return signal.getsignal(number) == signal.SIG_IGN

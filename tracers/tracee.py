@@ -60,8 +60,7 @@ def read_string(task: Task, address: int) -> bytes | Memory:
         data = read_bytes(task, address, PATH_MAX)
         end = data.find(0)
         if end < 0:
-            # No end within PATH_MAX is a name that is too long: the kernel says so too. Less is a fault.
-            return data if len(data) == PATH_MAX else Memory.UNREADABLE
+            return Memory.UNREADABLE  # too long a name, or it runs into unmapped memory: both fail
     return data[:end]
 
 
@@ -84,9 +83,31 @@ def working_directory(task: Task) -> bytes:
 def executable(task: Task) -> str:
     """The kernel's name of what the process runs, empty if it is gone."""
     try:
-        return os.readlink(f"/proc/{task.tid}/exe")
+        name = os.readlink(f"/proc/{task.tid}/exe")
     except OSError:
         return ""
+    return name.removesuffix(" (deleted)") if not os.path.lexists(name) else name
+
+
+def root_directory(task: Task) -> bytes:
+    """The program's root directory as we call it, ``b""`` if it cannot be learned."""
+    try:
+        return os.readlink(b"/proc/%d/root" % task.tid)
+    except OSError:
+        return b""
+
+
+def visible(task: Task, path: bytes, base: bytes) -> bytes:
+    """Where we find what the program calls ``path``; ``base`` is the kernel's name of where a relative one starts."""
+    if not task.root or not (base or path.startswith(b"/")):
+        return os.path.join(base, path)
+    root = os.fsencode(task.root)
+    if path.startswith(b"/"):
+        return root + path
+    jail = root_directory(task).rstrip(b"/")  # the kernel's names begin at our root, not at the program's
+    if jail and base != jail and not base.startswith(jail + b"/"):
+        return os.path.join(base, path)
+    return root + os.path.join(base[len(jail) :] or b"/", path)
 
 
 def mount_namespace(task: Task) -> str:

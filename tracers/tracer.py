@@ -1,6 +1,7 @@
 """The one shape every tracer has, and what it needs to start a command."""
 
 import enum
+import errno
 import os
 from collections.abc import Callable
 from typing import Protocol
@@ -70,6 +71,14 @@ class Tracer(Protocol):
         Raises :class:`TracerError` if this machine does not let us trace.
         """
         ...
+
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+
+
+def launch_status(code: int) -> int:
+    """The status a shell would report for a command whose exec failed with the errno ``code``."""
+    return NOT_FOUND if code == errno.ENOENT else NOT_EXECUTABLE
 
 
 def exit_status(wait_status: int) -> int:

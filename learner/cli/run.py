@@ -38,9 +38,9 @@ def run(verbose: bool, profile: str, command: tuple[str, ...]) -> int:
     found = load(profile_path(profile), variables)
     target = find(words_after_dashes(command) or (found.command,))
     confinement = _prepare(found)
-    if verbose:
-        return _watched(target, found, confinement)
-    execute(target, confinement)
+    if not verbose:
+        execute(target, confinement)
+    return _watched(target, found, confinement)
 
 
 def _prepare(found: Profile) -> Confinement:

@@ -18,7 +18,7 @@ from learner.gaps import Gap
 from learner.names import to_text
 from learner.policy import DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, Policy, Right
 from learner.policy import Scope as GrantScope
-from tracers.events import Operation, Transport
+from tracers.events import Family, Operation, Transport
 
 FS_RIGHTS: dict[Right, AccessFS] = {
     Right.READ: AccessFS.READ_FILE,
@@ -134,8 +134,8 @@ class LandlockEnforcer:
         end = access.endpoint
         if end is None:
             return access.kind is not Kind.OPAQUE
-        if access.operation is Operation.CONNECT and end.family == "abstract":
-            return abi() >= 6
+        if end.family is Family.ABSTRACT:
+            return access.operation in (Operation.CONNECT, Operation.SEND) and abi() >= 6
         return end.transport is Transport.TCP and access.operation in (Operation.CONNECT, Operation.BIND) and abi() >= 4
 
 
@@ -149,8 +149,8 @@ def _allow(ruleset: Ruleset, grant: Grant) -> bool:
         ruleset.allow_path(grant.path, access)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except LandlockError:
-        raise
+    except LandlockError as problem:
+        raise MachineError(f"{to_text(grant.path)}: {problem.strerror}", "no rule can stand on it: remove it") from None
     except OSError as problem:
         raise MachineError(f"{to_text(grant.path)}: {problem.strerror}", "you need to reach what you grant") from None
     return True

@@ -1,0 +1,39 @@
+"""Which calls make an equal path lead elsewhere from then on, so that what was remembered of it must be dropped."""
+
+import os
+import stat
+from collections.abc import Container, Sequence
+
+from tracers.calls import RENAME_EXCHANGE, RESOLUTION_CHANGES
+
+MOVES = frozenset({"rename", "renameat", "renameat2", "link", "linkat"})
+REMOVES = frozenset({"unlink", "unlinkat"})
+
+
+def leads_elsewhere(call: str, flags: int, names: Sequence[bytes], links: Container[str]) -> bool:
+    """Whether a successful ``call`` changed where paths through its names lead.
+
+    ``names``: its path arguments, where they can be looked at now, the new one last; ``b""`` for an unreadable one.
+    ``links``: last components of the symlinks that were walked before.
+    """
+    if call in RESOLUTION_CHANGES:
+        return True
+    if call in REMOVES:
+        return any(_last(name) in links for name in names)
+    if call not in MOVES:
+        return False
+    moved = names if flags & RENAME_EXCHANGE and call == "renameat2" else names[-1:]
+    return _last(names[-1]) in links or any(_redirects(name) for name in moved)
+
+
+def _last(name: bytes) -> str:
+    return os.fsdecode(name.rstrip(b"/").rpartition(b"/")[2])
+
+
+def _redirects(name: bytes) -> bool:
+    """Whether a directory or symlink stands at ``name``; true if that cannot be told."""
+    try:
+        mode = os.lstat(name).st_mode
+    except OSError:
+        return True
+    return stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
