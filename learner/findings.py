@@ -55,8 +55,7 @@ def findings(result: Result) -> tuple[str, ...]:
             found.append(f"under enforcement the command ended with {live.status}, not {live.expected}")
         found += [
             f"denied under enforcement: {d.access.operation} {to_text(d.access.object)} ({to_text(d.program)})"
-            for d in live.denied
-            if d.recorded
+            for d in live.unwanted
         ]
     found += [
         f"sensitive, {_openness(s)}: {to_text(s.path)} ({s.reason}), used by {', '.join(map(to_text, s.programs))}"

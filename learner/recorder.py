@@ -8,7 +8,7 @@ from typing import NamedTuple
 from learner.access import UNNAMED, Access, Kind
 from learner.interpreters import MAX_DEPTH, Interpreter, Via, interpreters
 from learner.names import to_text
-from learner.resolver import Resolver, kind_of
+from learner.resolver import Resolver, jail, kind_of
 from learner.trace import End, Header, Trace, TraceWriter, sort_key
 from tracers.events import Endpoint, Event, Family, HostTarget, Memory, Opaque, Operation, PathTarget
 from tracers.programs import ProgramTable
@@ -70,7 +70,7 @@ class Recorder:
 
     def links(self) -> Container[str]:
         """See :class:`tracers.events.Sink`."""
-        return self._resolver.targets.keys()
+        return self._resolver.link_names
 
     # --- the result
 
@@ -127,7 +127,9 @@ class Recorder:
         if not target.path:
             return None  # the empty string is no path: ENOENT for everybody (path_resolution(7))
         path = os.fsdecode(target.path)
-        if not path.startswith("/"):
+        if path.startswith("/"):
+            path = jail(event.root) + path
+        else:
             base = os.fsdecode(target.base)
             if not base.startswith("/"):
                 return None
@@ -191,13 +193,14 @@ class Recorder:
             if path in self._interpreted:
                 found = self._interpreted[path]
             else:
-                found = self._interpreted[path] = interpreters(event.root + path)
+                found = self._interpreted[path] = interpreters(self._resolver.place(path, event.pid, event.root))
                 if self._writer is not None and found:
                     self._writer.interpreted(path, found)
             by_kernel = [i for i in found if i.via is not Via.ENV]
             if not by_kernel:
                 return
-            resolved = self._resolver.resolve(by_kernel[0].path, follow=True, pid=event.pid, root=event.root)
+            named = jail(event.root) + by_kernel[0].path
+            resolved = self._resolver.resolve(named, follow=True, pid=event.pid, root=event.root)
             self._keep(
                 Access(
                     operation=Operation.EXEC,

@@ -10,7 +10,7 @@ import re
 import stat
 from typing import NamedTuple
 
-from learner.access import Kind
+from learner.access import UNNAMED, Kind
 
 MAX_LINKS = 40  # MAXSYMLINKS, linux/namei.h
 
@@ -25,6 +25,7 @@ _KINDS = {
 }
 _MAGIC = re.compile(r"/proc/\d+(/task/\d+)?/(fd/\d+|cwd|root|exe|ns/\w+|map_files/.*)")
 _TASK = re.compile(r"/proc/self/task/\d+(?=/|$)")
+_TMPFILE = re.compile(r"/#\d+ \(deleted\)$")  # what O_TMPFILE makes, until it is linked; the number is its inode's
 _DELETED = " (deleted)"
 
 
@@ -56,6 +57,33 @@ def own_proc(path: str, pid: int) -> str:
     return path
 
 
+class _View(NamedTuple):
+    """How a process sees the file system.
+
+    ``root``: its ``/proc/PID/root`` if that is another directory than ours, else empty; ``jail``: what we call that
+    directory, empty for ``/``. Paths are named from our root throughout, so that a grant on them means something.
+    """
+
+    pid: int
+    root: str = ""
+    jail: str = ""
+
+    def place(self, path: str) -> str:
+        """Where we can look at ``path``."""
+        if not self.root:
+            return path
+        own = f"/proc/{self.pid}"
+        if path == own or path.startswith(own + "/"):
+            return path  # in a process namespace of its own it has another number
+        if path == self.jail or path.startswith(self.jail + "/"):
+            return self.root + path[len(self.jail) :]
+        return path
+
+    def is_self(self, path: str) -> bool:
+        """Whether ``path`` is one of the links by which a process names itself."""
+        return path.endswith("self") and path[len(self.jail) :] in ("/proc/self", "/proc/thread-self")
+
+
 class Resolver:
     """Resolves paths against the live file system, as a given process sees them."""
 
@@ -63,28 +91,40 @@ class Resolver:
         self._known: dict[str, str | None] = {}
         self.targets: dict[str, str] = {}
         """Every symlink walked so far and what it holds."""
+        self.link_names: set[str] = set()
+        """The last components of those links."""
 
     def forget(self) -> None:
         """Drop what was remembered of directories and links; :attr:`targets` stays."""
         self._known.clear()
 
+    def place(self, path: str, pid: int, root: str) -> str:
+        """Where we can look at a resolved ``path`` of a process."""
+        return _view(pid, root).place(path)
+
     def resolve(self, path: str, *, follow: bool, pid: int, root: str = "", opened: str | None = None) -> Resolution:
-        """Resolve the absolute ``path``.
+        """Resolve ``path``: as the program gave it if that was absolute, else behind the kernel's name of its start.
 
         ``follow``: whether a final link is followed. ``root``: a prefix under which the process's root directory is
         seen (``/proc/PID/root``), else empty. ``opened``: the kernel's name of what the call opened, which wins.
         """
-        if opened is not None:
-            if not opened.startswith("/"):
-                return Resolution(opened.partition(":")[0], Kind.OPAQUE, (), False)
-            if opened == path:
-                return Resolution(own_proc(path, pid), self._kind(root + path), (), True)
-        found = self._walk(path, follow, pid, root)
-        if opened is not None and opened != found.path and not opened.endswith(_DELETED):
-            found = found._replace(path=opened, kind=self._kind(root + opened))
-        return found._replace(path=own_proc(found.path, pid))
+        view = _view(pid, root)
+        if opened is None:
+            return _own(self._walk(path, follow, view), pid)
+        if not opened.startswith("/"):
+            return Resolution(_unplaced(opened), Kind.OPAQUE, (), False)
+        gone = _gone(opened, view)
+        if opened == path and not gone:
+            return Resolution(own_proc(path, pid), _kind(view.place(path)), (), True)
+        found = self._walk(path, follow, view)
+        if gone:
+            if found.kind is not Kind.OPAQUE and found.path != opened.removesuffix(_DELETED):
+                found = Resolution(_unplaced(opened), Kind.OPAQUE, found.links, False)
+        elif opened != found.path:
+            found = found._replace(path=opened, kind=_kind(view.place(opened)))
+        return _own(found, pid)
 
-    def _walk(self, path: str, follow: bool, pid: int, root: str) -> Resolution:
+    def _walk(self, path: str, follow: bool, view: _View) -> Resolution:
         todo = path.split("/")
         todo.reverse()
         links: list[str] = []
@@ -96,16 +136,16 @@ class Resolver:
             if name in ("", "."):
                 continue
             if name == "..":
-                current = current.rpartition("/")[0]
+                current = view.jail if current == view.jail else current.rpartition("/")[0]
                 continue
             here = f"{current}/{name}"
             last = not any(todo)
-            if here in ("/proc/self", "/proc/thread-self") and (follow or not last):
-                current = f"/proc/{pid}"
+            if (follow or not last) and view.is_self(here):
+                current = f"/proc/{view.pid}"
                 continue
             if last and not follow:
-                return Resolution(here, self._kind(root + here), tuple(links), lasting)
-            target, kind = self._look(root + here)
+                return Resolution(here, _kind(view.place(here)), tuple(links), lasting)
+            target, kind = self._look(view.place(here))
             if kind is Kind.ABSENT:
                 return Resolution(_append(here, todo), kind, tuple(links), lasting)
             if target is None:
@@ -113,22 +153,22 @@ class Resolver:
                 if todo and kind is not Kind.DIRECTORY and not last:
                     return Resolution(_append(here, todo), Kind.ABSENT, tuple(links), lasting)
                 continue
-            magic = _MAGIC.fullmatch(here)
-            if magic:
+            if _MAGIC.fullmatch(here):
                 lasting = False
-                if not target.startswith("/") or target.endswith(_DELETED):
-                    return Resolution(target.partition(":")[0], Kind.OPAQUE, tuple(links), False)
+                if not target.startswith("/") or _gone(target, view):
+                    return Resolution(_unplaced(target), Kind.OPAQUE, tuple(links), False)
                 current = target if target != "/" else ""
                 continue
             links.append(here)
             self.targets[here] = target
+            self.link_names.add(name)
             if len(links) > MAX_LINKS:
                 return Resolution(here, Kind.SYMLINK, tuple(dict.fromkeys(links)), lasting)
             if target.startswith("/"):
-                current = ""
+                current = view.jail
             todo.extend(reversed(target.split("/")))
         current = current or "/"
-        return Resolution(current, self._kind(root + current), tuple(links), lasting)
+        return Resolution(current, _kind(view.place(current)), tuple(links), lasting)
 
     def _look(self, path: str) -> tuple[str | None, Kind]:
         """(link text or None, kind) of one component. Absent ones are never remembered: they may be made."""
@@ -148,15 +188,47 @@ class Resolver:
             self._known[path] = None
         return None, kind_of(mode)
 
-    @staticmethod
-    def _kind(path: str) -> Kind:
-        try:
-            return kind_of(os.lstat(path).st_mode)
-        except (OSError, ValueError):
-            return Kind.ABSENT
+
+def _view(pid: int, root: str) -> _View:
+    return _View(pid, root, jail(root)) if root else _View(pid)
+
+
+def jail(root: str) -> str:
+    """What we call the root directory behind ``/proc/PID/root``; empty for ``/``, or when it cannot be learned."""
+    if not root:
+        return ""
+    try:
+        return os.readlink(root).rstrip("/")
+    except OSError:
+        return ""
+
+
+def _kind(path: str) -> Kind:
+    try:
+        return kind_of(os.lstat(path).st_mode)
+    except (OSError, ValueError):
+        return Kind.ABSENT
+
+
+def _gone(name: str, view: _View) -> bool:
+    """Whether the kernel's name of an object says that nothing leads to it any more."""
+    return name.endswith(_DELETED) and _kind(view.place(name)) is Kind.ABSENT
+
+
+def _unplaced(name: str) -> str:
+    """A description of an object without a place in the file system, the same in every run."""
+    if not name.startswith("/"):
+        return name.partition(":")[0]  # pipe:[12345]
+    if name.startswith("/memfd:"):
+        return name.removesuffix(_DELETED)[1:]
+    return _TMPFILE.sub(f"/{UNNAMED}", name)
+
+
+def _own(found: Resolution, pid: int) -> Resolution:
+    return found._replace(path=own_proc(found.path, pid))
 
 
 def _append(path: str, rest_reversed: list[str]) -> str:
-    """``path`` with the components that could not be walked, their ``..`` taken as text."""
+    """``path`` with the components behind it; just ``path`` if they lead out of it, as the kernel never got there."""
     rest = [name for name in reversed(rest_reversed) if name not in ("", ".")]
-    return os.path.normpath("/".join([path, *rest])) if rest else path
+    return path if ".." in rest else "/".join([path, *rest])

@@ -101,17 +101,10 @@ def _verified(result: Result) -> list[tuple[str, Text]]:
             Text(f"{counts[Verdict.REFUSED]} refused, {counts[Verdict.THROUGH]} through, {counts[Verdict.VOID]} void"),
         )
     )
-    rows += [
-        (
-            "through",
-            Text(
-                f"{outcome}" + (f": {outcome.canary.gap} is a known gap" if outcome.known else ""),
-                "dim" if outcome.known else "red",
-            ),
-        )
-        for outcome in checked.canaries
-        if outcome.verdict is Verdict.THROUGH
-    ]
+    known = [o.canary.name for o in checked.canaries if o.verdict is Verdict.THROUGH and o.known]
+    if known:
+        rows.append(("through", Text("; ".join(known) + " (known gaps)", "dim")))
+    rows += [("through", Text(str(o), "red")) for o in checked.canaries if o.verdict is Verdict.THROUGH and not o.known]
     return rows
 
 

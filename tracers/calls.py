@@ -5,6 +5,7 @@ Both Linux tracers fill a :class:`RawCall` (ptrace from registers and memory, st
 which x86-64 and aarch64 share except for the four open(2) flags in :data:`OPEN_DIRECTORY` and its neighbours.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ OPEN_DIRECTORY = os.O_DIRECTORY
 OPEN_NOFOLLOW = os.O_NOFOLLOW
 OPEN_TMPFILE = os.O_TMPFILE if hasattr(os, "O_TMPFILE") else 0o20200000
 RENAME_EXCHANGE = 2
+RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x04, 0x10
 NAMESPACE_FLAGS = 0x7E020080  # CLONE_NEWNS|NEWCGROUP|NEWUTS|NEWIPC|NEWUSER|NEWPID|NEWNET|NEWTIME, linux/sched.h
 
 
@@ -92,8 +94,9 @@ def _simple(operation: Operation, arg: PathArg, *, nofollow: bool = False, at_fl
 
     def decode(call: RawCall) -> Iterator[Attempt]:
         flags = call.args[at_flags] if at_flags is not None else 0
-        by_descriptor = flags & AT_EMPTY_PATH and not call.text.get(arg.at)
-        if by_descriptor or (arg.at not in call.text and call.name in NULL_PATH_IS_DESCRIPTOR):
+        text = call.text.get(arg.at)
+        by_descriptor = not text and (flags & AT_EMPTY_PATH or (text == b"" and call.result >= 0))
+        if by_descriptor or (text is None and call.name in NULL_PATH_IS_DESCRIPTOR):
             return  # fstat by another name: an operation on a descriptor that was opened before, not on a path
         yield Attempt(operation, _target(call, arg, not (nofollow or flags & AT_SYMLINK_NOFOLLOW)))
 
@@ -143,6 +146,15 @@ def _open(arg: PathArg, flags_at: int | None) -> Shape:
     return Shape((arg,), decode, flags_at)
 
 
+def as_openat(path: bytes | Memory | None, flags: int, resolve: int) -> tuple[bytes | Memory | None, int]:
+    """(path, flags) of an openat that comes closest to an openat2 with this ``resolve``."""
+    if resolve & RESOLVE_IN_ROOT and isinstance(path, bytes):
+        path = path.lstrip(b"/") or b"."  # its root is the directory that the descriptor names
+    if resolve & RESOLVE_NO_SYMLINKS:
+        flags |= OPEN_NOFOLLOW  # a refused link is what the call failed on, not what the link leads to
+    return path, flags
+
+
 def _rename(old: PathArg, new: PathArg, flags_at: int | None) -> Shape:
     def decode(call: RawCall) -> Iterator[Attempt]:
         source, destination = _target(call, old, False), _target(call, new, False)
@@ -159,8 +171,11 @@ def _link(old: PathArg, new: PathArg, flags_at: int | None) -> Shape:
     def decode(call: RawCall) -> Iterator[Attempt]:
         follow = flags_at is not None and bool(call.args[flags_at] & AT_SYMLINK_FOLLOW)
         source, destination = _target(call, old, follow), _target(call, new, False)
+        if call.text.get(old.at) == b"":  # AT_EMPTY_PATH: the descriptor itself, by the kernel's name
+            source = PathTarget(call.base.get(old.at, b""), opened=call.base.get(old.at))
+        existed = False if call.result >= 0 else True if call.result == -errno.EEXIST else None
         yield Attempt(Operation.LINK_FROM, source, None, 0, destination)
-        yield Attempt(Operation.LINK_TO, destination, None, 0, source)
+        yield Attempt(Operation.LINK_TO, destination, existed, 0, source)
 
     return Shape((old, new), decode, flags_at)
 
@@ -183,7 +198,7 @@ def _exec(arg: PathArg, at_flags: int | None) -> Shape:
         flags = call.args[at_flags] if at_flags is not None else 0
         if flags & AT_EMPTY_PATH and call.text.get(arg.at) == b"":
             name = call.base.get(arg.at, b"")
-            target: Target = PathTarget(name) if name.startswith(b"/") else Opaque(os.fsdecode(name))
+            target: Target = PathTarget(name, opened=name) if name.startswith(b"/") else Opaque(os.fsdecode(name))
             yield Attempt(Operation.EXEC, target)
             return
         yield Attempt(Operation.EXEC, _target(call, arg, not flags & AT_SYMLINK_NOFOLLOW))
@@ -267,7 +282,7 @@ def _shapes() -> dict[str, Shape]:
     shapes: dict[str, Shape] = {
         "open": _open(p0, 1),
         "openat": _open(at, 2),
-        "openat2": _open(at, 2),  # the tracer puts how.flags at index 2
+        "openat2": _open(at, 2),  # as :func:`as_openat` says it
         "creat": _open(p0, None),
         "newfstatat": _simple(op.STAT, at, at_flags=3),
         "fstatat64": _simple(op.STAT, at, at_flags=3),
@@ -327,7 +342,7 @@ def _shapes() -> dict[str, Shape]:
         "mount": _simple(op.MOUNT, PathArg(1)),
         "umount2": _simple(op.MOUNT, p0),
         "move_mount": _simple(op.MOUNT, PathArg(3, 2)),
-        "open_tree": _simple(op.MOUNT, at),
+        "open_tree": _simple(op.MOUNT, at, at_flags=2),
         "fspick": _simple(op.MOUNT, at),
         "mount_setattr": _simple(op.MOUNT, at, at_flags=2),
         "ioctl": _on_descriptor(op.IOCTL),

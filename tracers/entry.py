@@ -1,10 +1,20 @@
 """Reading a system call at its entry: strings before another thread can change them, facts that the call destroys."""
 
 import os
+import struct
 from typing import NamedTuple
 
 from tracers.abi import Abi
-from tracers.calls import AT_EMPTY_PATH, CREAT_FLAGS, NULL_PATH_IS_DESCRIPTOR, SHAPES, PathArg, RawCall, Shape
+from tracers.calls import (
+    AT_EMPTY_PATH,
+    CREAT_FLAGS,
+    NULL_PATH_IS_DESCRIPTOR,
+    SHAPES,
+    PathArg,
+    RawCall,
+    Shape,
+    as_openat,
+)
 from tracers.events import Endpoint, Memory
 from tracers.tracee import (
     Task,
@@ -14,6 +24,7 @@ from tracers.tracee import (
     read_messages,
     read_string,
     socket_facts,
+    visible,
 )
 
 _NO_DIRECTORY = 0xFFFFFF9C  # AT_FDCWD as an unsigned 32-bit number
@@ -63,6 +74,7 @@ _ENTRY_FACTS = frozenset(
         "io_uring_setup",
     }
 )
+_OPEN_HOW = struct.Struct("=Q8xQ")  # flags and resolve of struct open_how, linux/openat2.h
 _STRUCTURES = frozenset({"sendmsg", "sendmmsg"})  # laid out differently for a 32-bit program
 
 
@@ -165,11 +177,10 @@ def existing(task: Task, path: bytes | Memory | None, base: bytes, follow: bool)
     """Whether a name exists right now, as the program sees it; None if it cannot be told."""
     if not isinstance(path, bytes) or not path or not (base or path[:1] == b"/"):
         return None
-    full = os.path.join(base, path)
-    if full.startswith((b"/proc/self", b"/proc/thread-self", b"/dev/fd/", b"/dev/std")):
+    if path.startswith((b"/proc/self", b"/proc/thread-self", b"/dev/fd/", b"/dev/std")):
         return True  # of the caller, and never created by opening it
     try:
-        os.stat(os.fsencode(task.root) + full, follow_symlinks=follow)
+        os.stat(visible(task, path, base), follow_symlinks=follow)
     except FileNotFoundError:
         return False
     except OSError:
@@ -191,13 +202,16 @@ def read_general(task: Task, plan: Plan, args: tuple[int, ...], cwd: bytes) -> E
     entry = Entry(plan, number, tuple(text), tuple(base))
     if plan.opens:
         if name == "openat2":
-            number = int.from_bytes(read_bytes(task, args[2], 8), "little")  # how.flags, linux/openat2.h
+            how = read_bytes(task, args[2], 24).ljust(24, b"\0")
+            path, number = as_openat(text[0], *_OPEN_HOW.unpack(how))
+            if path != text[0]:
+                text, base = [path], [base_of(task, args[0] & 0xFFFFFFFF, cwd)]
         elif name == "creat":
             number = CREAT_FLAGS
         existed = None
         if number & os.O_CREAT:
             existed = existing(task, text[0], base[0], not number & (os.O_NOFOLLOW | os.O_EXCL))
-        return entry._replace(number=number, existed=existed)
+        return entry._replace(number=number, text=tuple(text), base=tuple(base), existed=existed)
     if name.startswith("rename"):
         return entry._replace(existed=existing(task, text[1], base[1], follow=False))
     if name == "execveat" and number & AT_EMPTY_PATH and text[0] == b"":

@@ -123,7 +123,8 @@ class Event(msgspec.Struct, frozen=True):
     (strace). ``outcome`` is 0 or the errno. ``existed`` says whether a created or replaced name was there
     before (None: unknown). ``mode`` is the ``st_mode`` type bits asked of mknod. ``peer`` is the other name
     of a rename or link. ``root`` is a prefix to look paths up under when the program has another root
-    directory or mount namespace (``/proc/PID/root``), else empty.
+    directory or mount namespace (``/proc/PID/root``), else empty. The kernel's names (``base``, ``opened``)
+    begin at our own root all the same.
     """
 
     program: int

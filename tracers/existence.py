@@ -60,9 +60,8 @@ class Existence:
     def _opened(self, name: bytes, call: RawCall) -> bool | None:
         if name.startswith(_EXISTING_PREFIXES):
             return True
-        known = self._known.get(name)
-        if known is None and call.opened is not None:
-            known = self._known.get(call.opened)
+        # The name may be a link's: what it led to is the file in question.
+        known = self._known.get(name if call.opened is None else call.opened)
         if known is not None:
             return known
         if call.result < 0:

@@ -17,7 +17,7 @@ from ptrace.binding.func import PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC, PTRACE_EV
 
 from tracers import requests
 from tracers.abi import X32_BIT, abis
-from tracers.calls import CONTEXT, RESOLUTION_CHANGES, RawCall, events
+from tracers.calls import AT_REMOVEDIR, CONTEXT, RESOLUTION_CHANGES, RawCall, events
 from tracers.entry import Entry, Plan, acts_on_descriptor, plans, read_general, read_path
 from tracers.events import Event, Opaque, Operation, Sink
 from tracers.job import Foreground, SignalRelay
@@ -56,9 +56,8 @@ told apart here; both got as far as the object itself. ERESTARTNOINTR (513) is a
 
 _CREATES = os.O_CREAT
 _CHANGES_DIRECTORY = frozenset({"chdir", "fchdir"})
-_REMOVES_DIRECTORY = frozenset({"rmdir", "unlinkat"})
 _ROOTS = frozenset({"chroot", "pivot_root", "setns", "unshare"})
-_CHANGING = _CHANGES_DIRECTORY | _REMOVES_DIRECTORY | _ROOTS | MOVES | REMOVES | RESOLUTION_CHANGES
+_CHANGING = _CHANGES_DIRECTORY | {"rmdir"} | _ROOTS | MOVES | REMOVES | RESOLUTION_CHANGES
 _NEW_TASK = frozenset({PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE})
 
 
@@ -317,14 +316,14 @@ class PtraceTracer:
         if name in _CHANGES_DIRECTORY:
             self._cwds.clear()
             return
-        if isinstance(pending, Entry):
-            named = zip(pending.text, pending.base, strict=True) if pending.text else ()
-        else:
-            named = ((pending[2], pending[3]),)
-        names = [visible(task, path, base) if isinstance(path, bytes) else b"" for path, base in named]
+        paths, bases = (pending.text, pending.base) if isinstance(pending, Entry) else ((pending[2],), (pending[3],))
+        names = [
+            visible(task, path, base) if isinstance(path, bytes) else b""
+            for path, base in zip(paths, bases, strict=True)
+        ]
         if leads_elsewhere(name, pending[1], names, self._sink.links()):
             self._forget()
-        elif name in _REMOVES_DIRECTORY:
+        elif name == "rmdir" or (name == "unlinkat" and pending[1] & AT_REMOVEDIR):
             self._cwds.clear()  # of who stands in it
         if name in _ROOTS:
             self._moved(task)

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
-from tracers.calls import AT_FDCWD, SHAPES, RawCall
+import msgspec
+
+from tracers.calls import AT_FDCWD, SHAPES, RawCall, as_openat
 from tracers.events import Endpoint
-from tracers.seccomp import SKIPPED_IOCTLS
+from tracers.seccomp import DATAGRAM_MAX, DATAGRAM_MIN, SKIPPED_IOCTLS
 from tracers.sockets import sockaddr
 from tracers.strace_text import (
     Call,
@@ -43,8 +45,6 @@ def raw_calls(call: Call, cwd: bytes) -> list[RawCall]:
         return []
     numbers = [number(argument) for argument in call.args]
     numbers += [0] * (_ARGUMENTS - len(numbers))
-    if call.name == "openat2":
-        numbers[2] = number(members(call.args[2]).get(b"flags", b""))
     raw = RawCall(call.name, tuple(numbers), outcome, text={}, base={}, data={})
     for path in shape.paths:
         text = string(call.args[path.at])
@@ -53,6 +53,8 @@ def raw_calls(call: Call, cwd: bytes) -> list[RawCall]:
         raw.text[path.at] = text
         if isinstance(text, bytes) and not text.startswith(b"/"):
             raw.base[path.at] = cwd if path.dirfd is None else _directory(call.args[path.dirfd], cwd)
+    if call.name == "openat2":
+        raw = _as_openat(call, raw, cwd)
     if call.name in OPENS and outcome >= 0:
         raw.opened = _path(descriptor(call.result))
     elif call.name in _ON_DESCRIPTOR:
@@ -70,20 +72,32 @@ def raw_calls(call: Call, cwd: bytes) -> list[RawCall]:
     return [raw]
 
 
+def _as_openat(call: Call, raw: RawCall, cwd: bytes) -> RawCall:
+    how = members(call.args[2])
+    path, flags = as_openat(raw.text.get(1), number(how.get(b"flags", b"")), number(how.get(b"resolve", b"")))
+    raw = msgspec.structs.replace(raw, args=(*raw.args[:2], flags, *raw.args[3:]))
+    if path is not None and path != raw.text[1]:
+        raw.text[1], raw.base[1] = path, _directory(call.args[0], cwd)
+    return raw
+
+
 def _path(found: Descriptor | None) -> bytes | None:
-    return found.path if found is not None and not found.deleted else None
+    """What the kernel calls the object: a name that leads nowhere any more ends as there."""
+    if found is None or found.path is None:
+        return None
+    return found.path + b" (deleted)" if found.deleted else found.path
 
 
 def _directory(argument: bytes, cwd: bytes) -> bytes:
     found = descriptor(argument)
     if found is None:
         return b""
-    return found.path or (cwd if found.number == AT_FDCWD else b"")
+    return _path(found) or (cwd if found.number == AT_FDCWD else b"")
 
 
 def _concerns_file(raw: RawCall) -> bool:
     if raw.opened is None or raw.name != "ioctl":
-        return raw.opened is not None
+        return raw.opened is not None and not raw.opened.endswith(b" (deleted)")
     return raw.opened.startswith(b"/dev/") and raw.args[1] not in SKIPPED_IOCTLS
 
 
@@ -119,9 +133,15 @@ def _messages(call: Call) -> Iterator[tuple[bytes | None, bytes]]:
         yield address(fields.get(b"msg_name", b"")), b"".join(prefix(piece) for piece in pieces)
 
 
+def _may_be_datagram(size: int) -> bool:
+    return DATAGRAM_MIN <= size <= DATAGRAM_MAX
+
+
 def _sends(call: Call, raw: RawCall, cwd: bytes) -> Iterator[RawCall]:
     over = _socket_of(call)
     for where, payload in _messages(call):
+        if where is None and call.name == "sendto" and not _may_be_datagram(number(call.args[2])):
+            continue
         if isinstance(sockaddr(where or b""), bytes) or over.transport == "udp":
             one = RawCall(raw.name, raw.args, raw.result, text={}, base={}, data={1: payload})
             _socket(one, 4, where, over, cwd)

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import stat
 from collections.abc import Callable
 
 import msgspec
@@ -11,14 +10,13 @@ import msgspec
 from tracers.calls import CONTEXT, RESOLUTION_CHANGES, RawCall, events
 from tracers.events import Event, Sink
 from tracers.existence import Existence
+from tracers.lookups import MOVES, REMOVES, leads_elsewhere
 from tracers.programs import ProgramTable
 from tracers.strace_calls import OPENS, raw_calls
 from tracers.strace_tasks import FORKS, Task, Tasks, clone_flags
-from tracers.strace_text import Call, descriptor, result, split_call
+from tracers.strace_text import RUN_AGAIN, Call, descriptor, result, split_call
 
 _EXECS = frozenset({"execve", "execveat"})
-_MOVES = frozenset({"rename", "renameat", "renameat2", "link", "linkat"})
-_REMOVES = frozenset({"unlink", "unlinkat"})
 _CHANGES = frozenset(
     {"chdir", "mkdir", "mkdirat", "rmdir", "symlink", "symlinkat", "mknod", "mknodat", "bind"} | RESOLUTION_CHANGES
 )
@@ -29,6 +27,7 @@ _RESUMED = re.compile(rb"<\.\.\. [a-z0-9_]+ resumed> ?")
 _SUPERSEDED = re.compile(rb"\+\+\+ superseded by execve in pid ([0-9]+) \+\+\+")
 _PERSONALITY = re.compile(rb"\[ Process PID=[0-9]+ runs in (64 bit|32 bit|x32) mode\. \]")
 _SIGNAL = re.compile(rb"--- (stopped by )?(SIG[A-Z0-9]+)\b")
+_KILLED_INSIDE = b"???("  # killed before strace could ask which call it is in
 _OUR_PID = re.compile(rb"[0-9]+ /\* ([0-9]+) in strace's PID NS \*/")
 # A pointer right after a string: the quote before it closes one, and flags have at most 8 digits.
 _BUFFER = re.compile(rb'(?<=[^\\( @=]", 0x)[0-9a-f]{9,}')
@@ -133,6 +132,9 @@ class Reader:
             if interrupted := _BREAK.search(text):
                 task.pending = text[: interrupted.start()]
                 return
+            if text.startswith(_KILLED_INSIDE):
+                self.unfinished += 1
+                return
             call = split_call(text)
             try:
                 if call is None:
@@ -219,7 +221,9 @@ class Reader:
     # --- calls
 
     def _call(self, task: Task, call: Call, text: bytes) -> None:
-        if call.result.startswith(b"?"):
+        if call.result.startswith(RUN_AGAIN):
+            return
+        if result(call.result) is None and call.result.startswith(b"?"):
             self.unfinished += 1
         elif call.name in FORKS:
             self._forked(task, call)
@@ -273,11 +277,7 @@ class Reader:
                 task.cwd.path = os.path.realpath(os.path.join(raw.base.get(0, b""), path))
         elif raw.name == "unshare" and raw.args[0] & _CLONE_FS:
             task.cwd = type(task.cwd)(task.cwd.path)
-        if (
-            raw.name in RESOLUTION_CHANGES
-            or (raw.name in _MOVES and _leads_elsewhere(raw))
-            or (raw.name in _REMOVES and os.fsdecode(_last_path(raw)) in self._sink.links())
-        ):
+        if leads_elsewhere(raw.name, raw.args[4], _names(raw), self._sink.links()):
             self._tails.clear()
             self._sent.clear()
             self._sink.forget()
@@ -287,7 +287,7 @@ class Reader:
             self._launched = raw.result >= 0
             self.launch_errno = max(0, -raw.result)
         if raw.result >= 0:
-            name = os.fsdecode(_last_path(raw))
+            name = os.fsdecode(_last_path(raw)).removesuffix(" (deleted)")
             exe = _executable(name, task)
             task.process.program = self._programs.exec(task.process.program, name or exe, exe)
 
@@ -300,9 +300,9 @@ def _must_be_seen(raw: RawCall) -> bool:
     """Whether an equal call may change something, or depend on what others changed."""
     if raw.name in OPENS:
         return raw.name == "creat" or bool(raw.args[1 if raw.name == "open" else 2] & os.O_CREAT)
-    if raw.name in _MOVES or raw.name in _EXECS:
+    if raw.name in MOVES or raw.name in _EXECS:
         return True
-    return raw.result >= 0 and (raw.name in _CHANGES or raw.name in _REMOVES)
+    return raw.result >= 0 and (raw.name in _CHANGES or raw.name in REMOVES)
 
 
 def _last_path(raw: RawCall) -> bytes:
@@ -317,13 +317,12 @@ def _last_path(raw: RawCall) -> bytes:
     return os.path.join(raw.base.get(index, b""), text) if text else raw.base.get(index, b"")
 
 
-def _leads_elsewhere(raw: RawCall) -> bool:
-    """Whether a rename or link put a directory or a symlink at its new name."""
-    try:
-        kind = stat.S_IFMT(os.lstat(_last_path(raw)).st_mode)
-    except OSError:
-        return True
-    return kind in (stat.S_IFDIR, stat.S_IFLNK)
+def _names(raw: RawCall) -> list[bytes]:
+    """Its path arguments, each from its base; empty ones could not be read."""
+    return [
+        os.path.join(raw.base.get(index, b""), text) if isinstance(text, bytes) else b""
+        for index, text in sorted(raw.text.items())
+    ]
 
 
 def _executable(name: str, task: Task, depth: int = 0) -> str:

@@ -25,6 +25,9 @@ _OCTAL = re.compile(rb"0[0-7]+$")
 _DESCRIPTOR = re.compile(rb"(-?[0-9]+)<(.*)>(\(deleted\))?$")
 _SOCKET_NAME = re.compile(rb"([A-Za-z0-9-]+):\[(.*)\]$")
 _FAILURE = re.compile(rb"-1 (?:(E[A-Z0-9]+)|\(errno ([0-9]+)\))")
+_INTERRUPTED = (b"? ERESTARTSYS", b"? ERESTARTNOHAND", b"? ERESTART_RESTARTBLOCK")
+RUN_AGAIN = b"? ERESTARTNOINTR"
+"""A result that no program sees: the kernel runs the call again."""
 _LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f"}
 _MAX_ERRNO = 4095
 _OPENING, _CLOSING, _COMMA, _QUOTE = b"[{(", b")}]", ord(","), ord('"')
@@ -167,7 +170,12 @@ def descriptor(argument: bytes) -> Descriptor | None:
 
 
 def result(text: bytes) -> int | None:
-    """The return value, ``-errno``, or None where strace knows none (``?``) or prints a bogus one."""
+    """The return value, ``-errno``, or None where strace knows none (``?``) or prints a bogus one.
+
+    A call that a signal interrupted is EINTR: the program sees that, or the kernel runs the call again.
+    """
+    if text.startswith(_INTERRUPTED):
+        return -errno.EINTR
     failure = _FAILURE.match(text)
     if failure is not None:
         code = getattr(errno, failure[1].decode("ascii"), 0) if failure[1] else int(failure[2])

@@ -162,7 +162,9 @@ def test_numbers(text: bytes, value: int) -> None:
         (b"-1 (errno 18446744073709551359)", None),
         (b"-1 (errno 133)", -133),
         (b"?", None),
-        (b"? ERESTARTSYS (To be restarted if SA_RESTART is set)", None),
+        (b"? ERESTARTSYS (To be restarted if SA_RESTART is set)", -errno.EINTR),
+        (b"? ERESTART_RESTARTBLOCK (Interrupted by signal)", -errno.EINTR),
+        (b"? ERESTARTNOINTR (To be restarted)", None),
     ],
 )
 def test_results(text: bytes, value: int | None) -> None:
