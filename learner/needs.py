@@ -100,7 +100,7 @@ def created(accesses: "tuple[Access, ...] | list[Access]") -> frozenset[str]:
     for access in accesses:
         if access.outcome == 0 and access.operation in CREATING and not access.existed:
             made.add(access.object)
-    return frozenset(made)
+    return frozenset(made - {"/"})
 
 
 def vanished(accesses: "tuple[Access, ...] | list[Access]") -> frozenset[str]:

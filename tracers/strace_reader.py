@@ -27,7 +27,7 @@ _RESUMED = re.compile(rb"<\.\.\. [a-z0-9_]+ resumed> ?")
 _SUPERSEDED = re.compile(rb"\+\+\+ superseded by execve in pid ([0-9]+) \+\+\+")
 _PERSONALITY = re.compile(rb"\[ Process PID=[0-9]+ runs in (64 bit|32 bit|x32) mode\. \]")
 _SIGNAL = re.compile(rb"--- (stopped by )?(SIG[A-Z0-9]+)\b")
-_KILLED_INSIDE = b"???("  # killed before strace could ask which call it is in
+_KILLED_INSIDE = (b"???(", b"<... ??? resumed>")  # killed before strace could ask which call it is in
 _OUR_PID = re.compile(rb"[0-9]+ /\* ([0-9]+) in strace's PID NS \*/")
 # A pointer right after a string: the quote before it closes one, and flags have at most 8 digits.
 _BUFFER = re.compile(rb'(?<=[^\\( @=]", 0x)[0-9a-f]{9,}')
@@ -123,6 +123,9 @@ class Reader:
         elif text.startswith(b"[ "):
             match = _PERSONALITY.match(text)
             task.abi = _ABIS[match[1]] if match else task.abi
+        elif text.startswith(_KILLED_INSIDE):
+            self.unfinished += 1
+            task.pending = None
         else:
             if resumed := _RESUMED.match(text):
                 if task.pending is None:
@@ -131,9 +134,6 @@ class Reader:
                 text, task.pending = task.pending + text[resumed.end() :], None
             if interrupted := _BREAK.search(text):
                 task.pending = text[: interrupted.start()]
-                return
-            if text.startswith(_KILLED_INSIDE):
-                self.unfinished += 1
                 return
             call = split_call(text)
             try:

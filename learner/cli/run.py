@@ -7,21 +7,21 @@ import signal
 import click
 
 from learner.cli.options import words_after_dashes
+from learner.cli.profiles import PROFILE, open_profile
 from learner.command import find
 from learner.enforcers.enforcer import Confinement
 from learner.enforcers.landlock import LandlockEnforcer, abi
 from learner.errors import InputFileError, LaunchError, MachineError, SbxError
 from learner.launch import ensure_directories, execute
 from learner.names import to_text
-from learner.profile import Profile, load
-from learner.store import profile_path
+from learner.profile import Profile
 from learner.variables import Variables
 from tracers.tracer import Command, exit_status
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("-v", "--verbose", is_flag=True, help="Say how the command is confined and how it ended.")
-@click.argument("profile", metavar="NAME|FILE")
+@click.argument("profile", type=PROFILE, metavar="NAME|FILE")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
 def run(verbose: bool, profile: str, command: tuple[str, ...]) -> int:
     """Run COMMAND (default: the profile's own) confined to a learned profile.
@@ -35,7 +35,7 @@ def run(verbose: bool, profile: str, command: tuple[str, ...]) -> int:
     126 or 127 if the command could not be run.
     """
     variables = Variables.here()
-    found = load(profile_path(profile), variables)
+    found = open_profile(profile, variables)
     target = find(words_after_dashes(command) or (found.command,))
     confinement = _prepare(found)
     if not verbose:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from learner.cli.options import emit_json, words_after_dashes
+from learner.cli.profiles import PROFILE
 from learner.cli.verification import check
 from learner.command import find
 from learner.cover import Cover
@@ -36,7 +37,7 @@ from learner.variables import Variables
 )
 @click.option("--json", "json_file", metavar="FILE|-", help="Write a summary with stable keys here.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
-@click.argument("profile", metavar="NAME|FILE")
+@click.argument("profile", type=PROFILE, metavar="NAME|FILE")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
 def verify(
     mode: str,

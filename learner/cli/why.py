@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import click
 
@@ -11,14 +12,16 @@ from learner.cli.profiles import PROFILE, only_profile, open_profile
 from learner.explain import OPERATIONS, explain
 from learner.names import to_text
 from learner.policy import NetworkAction, NetworkGrant, Policy, right_names
-from learner.profile import grant_toml, network_toml
+from learner.profile import Profile, grant_toml, network_toml
 from learner.resolver import Resolution, Resolver
+from learner.store import name_for, trace_path
 from learner.variables import Variables
 from tracers.events import Operation, Transport
 
 _ENDPOINT = re.compile(r"\[?(?P<host>[^/\[\]]+?)\]?:(?P<port>\d{1,5})")
 _DEFAULTS = {Kind.DIRECTORY: Operation.LIST, Kind.SOCKET: Operation.CONNECT}
 _ADMITTED, _NOT_ADMITTED = 0, 1
+_SHOWN_USES = 8
 
 
 @click.command()
@@ -40,16 +43,18 @@ def why(path: str, profile: str | None, operation: str | None) -> int:
     and shown. The exit status is 0 if it is admitted, 1 if it is not.
     """
     variables = Variables.here()
-    policy = open_profile(profile or only_profile(), variables).policy
+    known = open_profile(profile or only_profile(), variables)
+    policy = known.policy
     wanted = Operation(operation) if operation else None
     endpoint = _ENDPOINT.fullmatch(path)
     if endpoint and wanted in (None, Operation.CONNECT, Operation.BIND) and not os.path.lexists(path):
         action = NetworkAction.BIND if wanted is Operation.BIND else NetworkAction.CONNECT
         return _why_endpoint(policy, action, endpoint["host"], int(endpoint["port"]), variables)
-    return _why_path(policy, path, wanted, variables)
+    return _why_path(known, path, wanted, variables)
 
 
-def _why_path(policy: Policy, path: str, wanted: Operation | None, variables: Variables) -> int:
+def _why_path(known: Profile, path: str, wanted: Operation | None, variables: Variables) -> int:
+    policy = known.policy
     resolver = Resolver()
     follow = wanted not in (Operation.REMOVE, Operation.SYMLINK)  # these act on a link itself
     found = resolver.resolve(os.path.join(os.getcwd(), path), follow=follow, pid=os.getpid())
@@ -67,8 +72,10 @@ def _why_path(policy: Policy, path: str, wanted: Operation | None, variables: Va
         for grant in answer.admitting:
             click.echo(f"  by {words.reach(grant, variables)}  {words.rights_phrase(grant.rights)}")
             _show_reasons(words.reasons(grant.witnesses, variables, grant.path))
+        _show_evidence(known, found.path, variables)
         return _ADMITTED
     click.echo(f"not admitted: {what}")
+    _show_evidence(known, found.path, variables)
     needed = " ".join(right_names(answer.needed))
     for grant in answer.nearby:
         given = words.rights_phrase(grant.rights)
@@ -95,6 +102,28 @@ def _why_endpoint(policy: Policy, action: NetworkAction, host: str, port: int, v
 def _show_links(resolver: Resolver, found: Resolution, variables: Variables) -> None:
     for link in found.links:
         click.echo(f"link: {variables.contract(link)} -> {to_text(resolver.targets[link])}")
+
+
+def _show_evidence(known: Profile, path: str, variables: Variables) -> None:
+    """What the trace that the profile was learned from, where it is kept, tells of this very object."""
+    kept = Path(trace_path(name_for(known.name)))
+    if not kept.exists():
+        return
+    # Imported here: the graph library takes longer to load than all else that `why` does.
+    from learner import graph
+    from learner.evidence import linked_from, uses
+    from learner.trace import read_trace
+
+    evidence = graph.build(read_trace(kept))
+    for link in linked_from(evidence, path):
+        click.echo(f"  seen: {variables.contract(link)} is a link to it")
+    found = uses(evidence, graph.path(path))
+    for use in found[:_SHOWN_USES]:
+        result = os.strerror(use.outcome) if use.outcome else "done"
+        why = f" to run {use.running}" if use.running else ""
+        click.echo(f"  seen: {' → '.join(map(to_text, use.chain))}: {use.operation}{why}: {result}")
+    if len(found) > _SHOWN_USES:
+        click.echo(f"  seen: and {len(found) - _SHOWN_USES} uses more")
 
 
 def _show_reasons(reasons: list[str]) -> None:

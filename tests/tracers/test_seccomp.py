@@ -43,7 +43,7 @@ def test_traces_what_has_a_shape_and_nothing_else(native: Abi, foreign: Abi) -> 
     program = seccomp.program(native, foreign)
     assert len(program) // 8 <= 4096  # BPF_MAXINSNS, linux/bpf_common.h
     special = {"ioctl", "sendto"}
-    for number in range(0, 600):
+    for number in range(600):
         name = native.names.get(number)
         if name in special:
             continue
