@@ -49,6 +49,7 @@ class Recorder:
         self._flushed = time.monotonic()
         if writer is not None:
             writer.header(header)
+            writer.flush()  # from here on the file is a trace, whatever becomes of us
 
     # --- the Sink protocol
 

@@ -75,13 +75,18 @@ class _View(NamedTuple):
         own = f"/proc/{self.pid}"
         if path == own or path.startswith(own + "/"):
             return path  # in a process namespace of its own it has another number
-        if path == self.jail or path.startswith(self.jail + "/"):
-            return self.root + path[len(self.jail) :]
-        return path
+        inside = self.inside(path)
+        return path if inside is None else self.root + inside
+
+    def inside(self, path: str) -> str | None:
+        """What the process calls ``path``, None if it is outside of its root directory."""
+        if path == self.jail:
+            return "/"
+        return path[len(self.jail) :] if path.startswith(self.jail + "/") else None
 
     def is_self(self, path: str) -> bool:
         """Whether ``path`` is one of the links by which a process names itself."""
-        return path.endswith("self") and path[len(self.jail) :] in ("/proc/self", "/proc/thread-self")
+        return path.endswith("self") and self.inside(path) in ("/proc/self", "/proc/thread-self")
 
 
 class Resolver:
@@ -125,10 +130,11 @@ class Resolver:
         return _own(found, pid)
 
     def _walk(self, path: str, follow: bool, view: _View) -> Resolution:
-        todo = path.split("/")
+        inside = view.inside(path)
+        current = "" if inside is None else view.jail
+        todo = (path if inside is None else inside).split("/")
         todo.reverse()
         links: list[str] = []
-        current = ""
         lasting = True
         follow = follow or path.endswith("/")
         while todo:
@@ -146,12 +152,11 @@ class Resolver:
             if last and not follow:
                 return Resolution(here, _kind(view.place(here)), tuple(links), lasting)
             target, kind = self._look(view.place(here))
-            if kind is Kind.ABSENT:
-                return Resolution(_append(here, todo), kind, tuple(links), lasting)
             if target is None:
+                if kind is not Kind.DIRECTORY and (not last or kind is Kind.ABSENT):
+                    stopped = _append(here, todo)
+                    return Resolution(stopped, kind if stopped == here else Kind.ABSENT, tuple(links), lasting)
                 current = here
-                if todo and kind is not Kind.DIRECTORY and not last:
-                    return Resolution(_append(here, todo), Kind.ABSENT, tuple(links), lasting)
                 continue
             if _MAGIC.fullmatch(here):
                 lasting = False

@@ -45,8 +45,8 @@ class Foreground:
 class SignalRelay:
     """While active, signals meant for the command reach it once and do not end sbx.
 
-    They are held back from this process and taken by a thread, which learns who sent them. ``interrupted`` tells
-    afterwards whether one that asks to end was received.
+    They are held back from this thread and taken by one that learns who sent them; other threads must be started
+    while it is active. ``interrupted`` tells afterwards whether one that asks to end was received.
     """
 
     _KEYS = frozenset({signal.SIGINT, signal.SIGQUIT})

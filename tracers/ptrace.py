@@ -42,6 +42,8 @@ WALL = 0x40000000  # __WALL, waitpid(2): threads too
 LINGER_SECONDS = 2.0
 """How long the descendants of a command may outlive it before the trace ends them."""
 
+YAMA = "/proc/sys/kernel/yama/ptrace_scope"
+
 SPINS = 600
 """How often the loop asks for the next stop before it sleeps (about half a millisecond). Most of a stop's cost is the
 wake-up of a sleeping tracer from another CPU: measured on 2 cores, asking instead saves up to half of the run time."""
@@ -107,19 +109,21 @@ class PtraceTracer:
         collected = gc.isenabled()
         gc.disable()
         linger = threading.Thread(target=self._end_lingering, name="linger", daemon=True)
-        linger.start()
         try:
             with relay:
                 self._relay = relay
+                linger.start()  # in here, so that it leaves the relayed signals alone
                 launch.release()
-                self._loop()
+                try:
+                    self._loop()
+                finally:
+                    self._over.set()
+                    self._main_gone.set()
+                    linger.join()
         except BaseException:
             self._abandon()  # half a run that nobody watches would do more harm than one that ends
             raise
         finally:
-            self._over.set()
-            self._main_gone.set()
-            linger.join()
             if collected:
                 gc.enable()
             for task in self._tasks.values():
@@ -440,7 +444,7 @@ def _root_of(tid: int) -> str:
 
 def _not_permitted(code: int) -> TracerError:
     scope = "?"
-    with contextlib.suppress(OSError), open("/proc/sys/kernel/yama/ptrace_scope") as setting:
+    with contextlib.suppress(OSError), open(YAMA) as setting:
         scope = setting.read().strip()
     if code == errno.EPERM and scope in ("2", "3"):
         return TracerError(

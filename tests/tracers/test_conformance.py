@@ -61,10 +61,11 @@ class Case(NamedTuple):
 
 def _repository(directory: Path) -> None:
     identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    dates = {f"GIT_{who}_DATE": "2001-09-09T01:46:40Z" for who in ("AUTHOR", "COMMITTER")}
     (directory / "file").write_text("text\n")
     os.utime(directory / "file", (1e9, 1e9))  # not as new as the index: git would have to look into it, or not
     for words in (("init", "-q"), ("add", "."), (*identity, "commit", "-qm", "first")):
-        subprocess.run(["git", "-C", directory, *words], check=True)
+        subprocess.run(["git", "-C", directory, *words], check=True, env={**os.environ, **dates})
     (directory / "untracked").touch()
 
 
