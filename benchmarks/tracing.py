@@ -23,6 +23,8 @@ from pathlib import Path
 from learner.command import find
 from learner.session import make_tracer, record
 from learner.variables import Variables
+import tracers.ptrace  # noqa: F401 - loaded ahead: what is measured is tracing
+import tracers.strace  # noqa: F401
 from tracers.tracer import TracerName
 
 _STORM = """

@@ -6,15 +6,22 @@ from typing import NamedTuple
 
 import msgspec
 
-from learner.access import Access, Meaning
+from learner.access import Access, Kind, Meaning
 from learner.cover import needs_network
 from learner.enforcers.enforcer import Enforcer
 from learner.enforcers.landlock import ephemeral_ports
 from learner.needs import Need, needs
+from learner.places import is_within
 from learner.policy import NO_RIGHT, NetworkAction, NetworkGrant, Policy, Right
 from learner.trace import Trace
 from tracers.events import Endpoint, Family, Operation
 
+_MADE = {
+    Operation.CREATE: Kind.FILE,
+    Operation.MKDIR: Kind.DIRECTORY,
+    Operation.SYMLINK: Kind.SYMLINK,
+    Operation.BIND: Kind.SOCKET,
+}
 _MODES = {
     Right.READ: os.R_OK,
     Right.LIST: os.R_OK,
@@ -46,8 +53,10 @@ def denials(trace: Trace, policy: Policy, enforcer: Enforcer, learned: Trace) ->
     """The denials of a run that was confined to ``policy`` by ``enforcer``, sorted, one for each program and object."""
     allowed = {(a.operation, a.object) for a in learned.accesses if a.meaning is Meaning.DONE}
     forbidden = {(a.operation, a.object) for a in learned.accesses if refused(a)} - allowed
+    moved = {a.peer: a.kind for a in trace.accesses if a.operation is Operation.RENAME_FROM and a.peer}
     found: dict[tuple[str, str, str], Denial] = {}
-    for access in trace.accesses:
+    for seen in trace.accesses:
+        access = _settled(seen, moved)
         if not refused(access) or (access.operation, access.object) in forbidden:
             continue  # what was refused without an enforcer is refused by the machine itself
         lacking = missing(access, policy, enforcer)
@@ -66,6 +75,14 @@ def refused(access: Access) -> bool:
     return access.outcome == errno.EXDEV and access.operation in _MOVING
 
 
+def _settled(access: Access, moved: dict[str, Kind]) -> Access:
+    """A refused access that would have made something, with the kind of what it would have made."""
+    if access.kind is not Kind.ABSENT:
+        return access
+    kind = moved.get(access.object) if access.operation is Operation.RENAME_TO else _MADE.get(access.operation)
+    return msgspec.structs.replace(access, kind=kind) if kind else access
+
+
 def as_done(access: Access) -> Access:
     """A refused access as it would have been without the enforcer."""
     return msgspec.structs.replace(access, outcome=0)
@@ -80,6 +97,10 @@ def missing(access: Access, policy: Policy, enforcer: Enforcer) -> Right | None:
             return None
         action = NetworkAction.BIND if access.operation is Operation.BIND else NetworkAction.CONNECT
         return None if any(_admits(n, action, end) for n in policy.network) else NO_RIGHT
+    if access.operation is Operation.MKDIR and any(
+        g.ensure and is_within(g.path, access.object) for g in policy.grants
+    ):
+        return None  # the launch makes it
     lacking = NO_RIGHT
     for need in needs(done):
         if _permitted(need):

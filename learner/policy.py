@@ -66,7 +66,7 @@ def parse_rights(words: Iterable[str]) -> Right:
     """The rights that ``words`` name. Raises KeyError with the first word that is none."""
     rights = NO_RIGHT
     for word in words:
-        if word != word.lower():
+        if word != word.lower() or word.upper() not in Right.__members__:
             raise KeyError(word)
         rights |= Right[word.upper()]
     return rights

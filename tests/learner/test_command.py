@@ -2,6 +2,8 @@ import os
 from pathlib import Path
 
 import pytest
+from capability import require
+from children import NOBODY, area_of, in_child
 
 from learner.command import find
 from learner.errors import NotExecutable, NotFound, UsageError
@@ -91,6 +93,23 @@ def test_not_found(here: Path, name: str) -> None:
     assert caught.value.status == 127
     assert str(caught.value).isprintable()
     assert caught.value.remedy
+
+
+def test_entries_of_path_that_may_not_be_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    require(os.getuid() == 0, "needs root, to have a directory that is not the user's")
+    with area_of(0) as top:
+        os.mkdir(f"{top}/closed", 0o700)
+        tool = program(Path(top, "open/tool"))
+        monkeypatch.setenv("PATH", f"{top}/closed:{top}/open")
+
+        def statuses() -> list[object]:
+            try:
+                find(("nonesuch",))
+            except NotFound as problem:
+                return [problem.status, find(("tool",)).file]
+            return []
+
+        assert in_child(statuses, NOBODY) == [127, tool]
 
 
 def test_a_file_on_the_way(here: Path) -> None:

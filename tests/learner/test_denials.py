@@ -9,7 +9,7 @@ from learner import denials as module
 from learner.access import Access, Kind
 from learner.denials import as_done, denials, refused
 from learner.enforcers.landlock import LandlockEnforcer
-from learner.policy import NO_RIGHT, NetworkAction, NetworkGrant, Policy, Right, Scope
+from learner.policy import NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
 from tracers.events import Family, Operation, Transport
 
 EACCES = errno.EACCES
@@ -21,9 +21,7 @@ def _newest_kernel_but_no_udp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("learner.enforcers.landlock.abi", lambda: 7)
 
 
-def found(
-    *accesses: Access, policy: Policy = NONE, learned: tuple[Access, ...] = ()
-) -> list[tuple[str, Right, bool]]:
+def found(*accesses: Access, policy: Policy = NONE, learned: tuple[Access, ...] = ()) -> list[tuple[str, Right, bool]]:
     return [
         (d.access.object, d.missing, d.recorded)
         for d in denials(trace(*accesses), policy, LandlockEnforcer(), trace(*learned))
@@ -63,7 +61,9 @@ def test_what_the_machine_refuses_by_itself_is_no_denial() -> None:
     denied = access(Operation.READ, "/etc/x", outcome=EACCES)
     assert found(denied, learned=(denied,)) == []
     # Refused to one program and allowed to another: the enforcer may be the one.
-    assert found(denied, learned=(denied, access(Operation.READ, "/etc/x", program=2))) == [("/etc/x", Right.READ, True)]
+    assert found(denied, learned=(denied, access(Operation.READ, "/etc/x", program=2))) == [
+        ("/etc/x", Right.READ, True)
+    ]
 
 
 def test_what_the_policy_grants_was_refused_by_someone_else() -> None:
@@ -164,3 +164,25 @@ def test_older_kernels_refuse_less(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_opaque_things_are_nobodys() -> None:
     assert found(access(Operation.READ, "/memfd:x", Kind.OPAQUE, EACCES)) == []
+
+
+def test_what_would_have_been_made_has_its_kind() -> None:
+    absent = Kind.ABSENT
+    run = trace(
+        access(Operation.MKDIR, "/w/made", absent, EACCES),
+        access(Operation.RENAME_FROM, "/w/old", Kind.DIRECTORY, EACCES, peer="/w/new"),
+        access(Operation.RENAME_TO, "/w/new", absent, EACCES, existed=False, peer="/w/old"),
+    )
+    given = {d.access.object: (d.access.kind, d.missing) for d in denials(run, NONE, LandlockEnforcer(), trace())}
+    assert given == {
+        "/w/made": (Kind.DIRECTORY, Right.MKDIR),
+        "/w/old": (Kind.DIRECTORY, Right.RMDIR),
+        "/w/new": (Kind.DIRECTORY, Right.MKDIR),
+    }
+
+
+def test_a_directory_that_a_launch_makes_is_not_missing() -> None:
+    made = Policy((Grant("/w/own", Scope.TREE, Right.LIST, (), ensure=True),))
+    denied = access(Operation.MKDIR, "/w/own", Kind.DIRECTORY, EACCES)
+    assert found(denied) == [("/w/own", Right.MKDIR, False)]
+    assert found(denied, policy=made) == []

@@ -6,12 +6,12 @@ from learner.canaries import Canary, Outcome, Verdict
 from learner.denials import Denial
 from learner.findings import Result, Verification, findings
 from learner.gaps import Gap
-from learner.policy import NO_RIGHT, Right
+from learner.policy import Right
 from learner.probe import Act, Probe
 from learner.replay import Refusal, Replay
 from learner.session import Live
 from learner.surface import Surface
-from learner.trace import End, Trace
+from learner.trace import Trace
 from tracers.events import Operation
 
 FINE = Verification("replay", Replay(3, 3, 0, ()), None, (), ())
@@ -22,7 +22,9 @@ def result(
     checked: Verification = FINE, of: Trace | None = None, problems: tuple[str, ...] = (), **more: object
 ) -> Result:
     parts = {"cover": COVER, **more}
-    return Result("/p.toml", of or trace(), verification=checked, surface=Surface(1, 1, 0), seconds={}, problems=problems, **parts)  # type: ignore[arg-type]
+    return Result(
+        "/p.toml", of or trace(), verification=checked, surface=Surface(1, 1, 0), seconds={}, problems=problems, **parts
+    )  # type: ignore[arg-type]
 
 
 def outcome(verdict: Verdict, known: bool = False) -> Outcome:
@@ -122,5 +124,3 @@ def test_whether_a_live_verification_holds() -> None:
     assert live(denied=(denial(False),)).holds
     assert not live(1).holds
     assert not live(denied=(denial(True),)).holds
-    assert denial(True).missing is not NO_RIGHT
-    assert End(0, 0, 0, 0, 0.0) is not None

@@ -67,7 +67,7 @@ def test_a_port_that_was_asked_for_stays() -> None:
 
 
 def test_abstract_sockets() -> None:
-    name = dict(transport=Transport.OTHER, family=Family.ABSTRACT)
+    name = {"transport": Transport.OTHER, "family": Family.ABSTRACT}
     assert granted(
         socket(Operation.CONNECT, "/tmp/.X11-unix/X0", **name),  # type: ignore[arg-type]
         socket(Operation.SEND, "log", **name),  # type: ignore[arg-type]

@@ -69,6 +69,10 @@ def _repository(directory: Path) -> None:
     (directory / "untracked").touch()
 
 
+def _source(directory: Path) -> None:
+    (directory / "main.c").write_text("#include <stdio.h>\nint x;\n")
+
+
 SHELL = """
 mkdir a b; cd a; echo x > file; ln -s file link; cat link; ln link hard; mv file ../b/moved; cat link
 ln -sfn ../b away; cat away/moved; mv ../b/moved ./link; cat link; cd ..; rm -r a; cd b; rmdir ../b; cat gone
@@ -77,7 +81,7 @@ ln -sfn ../b away; cat away/moved; mv ../b/moved ./link; cat link; cd ..; rm -r 
 COMMANDS = {
     "git": Case(("git", "status"), _repository),
     "shell": Case(("sh", "-c", SHELL)),
-    "gcc": Case(("gcc", "-c", "main.c"), lambda d: (d / "main.c").write_text("#include <stdio.h>\nint x;\n") and None),
+    "gcc": Case(("gcc", "-c", "main.c"), _source),
     "python": Case((sys.executable, "-I", "-S", "-c", "import json, threading")),
     "forks": Case(("sh", "-c", "i=0; while [ $i -lt 500 ]; do (test -e no-$((i % 7))); i=$((i+1)); done")),
     "spawns": Case(("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do (cd /usr; /bin/true; cat no-$i) & done; wait; exit 3")),
