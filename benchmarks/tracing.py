@@ -20,11 +20,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import tracers.ptrace
+import tracers.strace  # noqa: F401
 from learner.command import find
 from learner.session import make_tracer, record
 from learner.variables import Variables
-import tracers.ptrace  # noqa: F401 - loaded ahead: what is measured is tracing
-import tracers.strace  # noqa: F401
 from tracers.tracer import TracerName
 
 _STORM = """

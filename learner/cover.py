@@ -11,16 +11,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from learner.access import Access, Kind, Meaning
+from learner.access import Access, Kind
 from learner.gaps import Gap
 from learner.needs import CREATING, Need, created, needs, vanished
+from learner.network import network_grants
 from learner.places import Map, Place, ancestors, is_temporary, is_within
 from learner.policy import (
     CHANGES,
     NO_RIGHT,
     Grant,
-    NetworkAction,
-    NetworkGrant,
     Policy,
     Right,
     Scope,
@@ -29,7 +28,7 @@ from learner.policy import (
 )
 from learner.sensitive import Catalogue, Entry
 from learner.volatile import is_volatile
-from tracers.events import Family, Operation, Transport
+from tracers.events import Operation
 from tracers.programs import Program
 
 WORK = (
@@ -243,7 +242,7 @@ class _Coverer:
                     f"{self._label(need)} wrote compiled modules in {place} trees, which stay read-only",
                 )
             )
-        elif self._places.is_shared(directory):
+        elif place is Place.SYSTEM or self._places.is_shared(directory):
             words = ", ".join(right_names(need.right))
             self._gaps.add(
                 Gap(
@@ -290,66 +289,3 @@ def cover(
 ) -> Cover:
     """The policy for ``accesses``. ``allowed``: sensitive objects that the user wants granted all the same."""
     return _Coverer(places, programs, accesses, allowed).run()
-
-
-def network_grants(accesses: Iterable[Access], programs: tuple[Program, ...]) -> tuple[NetworkGrant, ...]:
-    """Grants for the endpoints that were reached or taken.
-
-    Connecting a datagram socket sends nothing (getaddrinfo sorts addresses that way), so only sending counts there.
-    A port that the program itself got from the ephemeral range is granted as port 0.
-    """
-    found: dict[tuple[NetworkAction, str, int, Transport, bool], dict[str, set[tuple[Operation, str]]]] = {}
-    records = [a for a in accesses if a.endpoint is not None and needs_network(a)]
-    asked = {a.endpoint.port for a in records if a.operation is Operation.BIND and a.endpoint}
-    own = {a.endpoint.port for a in records if a.operation is Operation.LISTEN and a.endpoint} - asked
-    for access in records:
-        end = access.endpoint
-        if end is None or access.operation is Operation.LISTEN:
-            continue
-        action = NetworkAction.BIND if access.operation is Operation.BIND else NetworkAction.CONNECT
-        port = 0 if end.port in own else end.port
-        key = (action, end.address, port, end.transport, end.family is Family.ABSTRACT)
-        label = programs[access.program].label
-        found.setdefault(key, {}).setdefault(label, set()).add((access.operation, access.object))
-    return tuple(
-        NetworkGrant(
-            action,
-            host,
-            port,
-            transport,
-            tuple(
-                Witness(
-                    label,
-                    tuple(sorted({o for o, _ in uses})),
-                    min(e for _, e in uses),
-                    len({e for _, e in uses}),
-                )
-                for label, uses in sorted(users.items())
-            ),
-            abstract,
-        )
-        for (action, host, port, transport, abstract), users in sorted(found.items())
-    )
-
-
-def needs_network(access: Access) -> bool:
-    """Whether an access to an endpoint takes a network grant."""
-    end = access.endpoint
-    if end is None or access.meaning is not Meaning.DONE or end.family in (Family.NETLINK, Family.OTHER):
-        return False
-    if end.family is Family.ABSTRACT:
-        return access.operation in (Operation.CONNECT, Operation.SEND)
-    if access.operation is Operation.CONNECT:
-        return end.transport is not Transport.UDP and end.port != 0
-    return access.operation in (Operation.SEND, Operation.BIND, Operation.LISTEN)
-
-
-def opened_sensitive(policy: Policy, existing: Iterable[str], home: str) -> tuple[str, ...]:
-    """The sensitive objects among ``existing`` paths that a tree grant opens along with the rest."""
-    catalogue = Catalogue(home)
-    trees = [g for g in policy.grants if g.scope is Scope.TREE]
-    return tuple(
-        sorted(
-            path for path in existing if any(is_within(path, g.path) and catalogue.match(path, g.rights) for g in trees)
-        )
-    )

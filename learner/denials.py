@@ -7,10 +7,10 @@ from typing import NamedTuple
 import msgspec
 
 from learner.access import Access, Kind, Meaning
-from learner.cover import needs_network
 from learner.enforcers.enforcer import Enforcer
 from learner.enforcers.landlock import ephemeral_ports
 from learner.needs import Need, needs
+from learner.network import needs_network
 from learner.places import is_within
 from learner.policy import NO_RIGHT, NetworkAction, NetworkGrant, Policy, Right
 from learner.trace import Trace

@@ -58,12 +58,16 @@ def findings(result: Result) -> tuple[str, ...]:
             for d in live.unwanted
         ]
     found += [
-        f"sensitive, {_openness(s)}: {to_text(s.path)} ({s.reason}), used by {', '.join(map(to_text, s.programs))}"
+        f"sensitive, {_openness(s)}: {to_text(s.path)} ({s.reason}), {_used_by(s)}"
         for s in result.cover.sensitive
         if not s.granted
     ]
     found += _about_the_run(result.trace)
     return tuple(found)
+
+
+def _used_by(use: SensitiveUse) -> str:
+    return f"used by {', '.join(map(to_text, use.programs))}" if use.programs else "though nothing used it"
 
 
 def _openness(use: SensitiveUse) -> str:

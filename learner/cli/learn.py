@@ -11,8 +11,10 @@ from learner.cli.verification import check
 from learner.command import find
 from learner.cover import Cover
 from learner.errors import NotExecutable, NotFound, SbxError
+from learner.exposure import with_exposure
 from learner.findings import Result, findings
 from learner.names import to_text
+from learner.places import Map
 from learner.profile import Profile, dumps
 from learner.session import Run, derive, make_tracer, record
 from learner.store import check_name, name_for, profile_path, trace_path, write_atomically
@@ -109,6 +111,7 @@ def learn(
     seconds["verify"] = round(time.monotonic() - started, 3)
     if checked.live is not None:
         found = checked.live.cover
+    found = with_exposure(found, Map(variables.project, variables.home))
 
     profile = _profile(name, source, found)
     target = output or profile_path(profile.name)

@@ -12,7 +12,9 @@ from learner.cli.verification import check
 from learner.command import find
 from learner.cover import Cover
 from learner.errors import InputFileError
+from learner.exposure import with_exposure
 from learner.findings import Result, findings
+from learner.places import Map
 from learner.profile import Profile, dumps, load
 from learner.store import profile_path, trace_path, write_atomically
 from learner.surface import surface
@@ -66,6 +68,7 @@ def verify(
         cover = checked.live.cover
         repaired = Profile(found.name, found.command, cover.policy, found.partial, found.platform)
         write_atomically(path, dumps(repaired, variables).encode())
+    cover = with_exposure(cover, Map(variables.project, variables.home))
     result = Result(
         profile=path,
         trace=trace,

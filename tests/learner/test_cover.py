@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learner.access import Access, Kind, Meaning
-from learner.cover import WORK, Cover, cover, opened_sensitive
+from learner.cover import WORK, Cover, cover
 from learner.needs import needs
 from learner.places import Map
 from learner.policy import CHANGES, Grant, Right, Scope
@@ -222,12 +222,6 @@ def test_a_sensitive_object_inside_of_a_granted_tree_is_not_called_left_out() ->
     assert (use.granted, use.within) == (False, PROJECT)
     [alone] = covered(access(Operation.READ, PROJECT + "/.env")).sensitive
     assert alone.within == ""
-
-
-def test_opened_sensitive() -> None:
-    found = covered(access(Operation.READ, PROJECT + "/README.md"), access(Operation.READ, "/etc/passwd"))
-    existing = [PROJECT + "/.env", PROJECT + "/.env.example", PROJECT + "/a", HOME + "/.ssh/id_rsa", "/etc/shadow"]
-    assert opened_sensitive(found.policy, existing, HOME) == (PROJECT + "/.env",)
 
 
 # --- properties

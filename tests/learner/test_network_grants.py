@@ -4,7 +4,7 @@ import pytest
 from accesses import HOME, PROGRAMS, access, socket
 
 from learner.access import Access, Kind
-from learner.cover import network_grants
+from learner.network import network_grants
 from learner.policy import NetworkAction
 from tracers.events import Family, Operation, Transport
 

@@ -195,8 +195,9 @@ def test_a_script_is_its_interpreter(tmp_path: Path) -> None:
 
 def test_what_was_there_before(tmp_path: Path) -> None:
     (tmp_path / "old").write_text("x")
+    # The pause: strace does not wait for us, and what a name was can only be told before it is another file's.
     script = """
-cd "$0"; echo > new; echo > old; echo > new; echo > /dev/null; mv new old; echo > new
+cd "$0"; echo > new; echo > old; echo > new; echo > /dev/null; sleep 0.5; mv new old; echo > new
 """
     trace = Trace(["/bin/sh", "-c", script, str(tmp_path)])
     created = [e.existed for e in trace.of(b"new") if e.operation is Operation.CREATE]

@@ -1,0 +1,57 @@
+"""Sensitive objects that a tree grant opens along with the rest, although the run never touched them.
+
+No enforcer of today can close one file below a granted directory (Landlock has no deny rules), so they are shown.
+"""
+
+import os
+
+from learner.cover import Cover, SensitiveUse
+from learner.gaps import Gap
+from learner.names import to_text
+from learner.places import Map, Place, ancestors
+from learner.policy import Policy, Scope, right_names
+from learner.sensitive import Catalogue, Concern
+
+
+def with_exposure(found: Cover, places: Map) -> Cover:
+    """``found`` with what its policy opens of the catalogue on this machine now (it reads the granted directories).
+
+    Secrets are added to what is sensitive; places whose change runs code outside of the sandbox later are gaps.
+    Packages and /proc are not searched: the ones hold no secrets of yours, the other is guarded by the kernel.
+    """
+    policy = found.policy
+    known = {use.path for use in found.sensitive}
+    trees = {g.path for g in policy.grants if g.scope is Scope.TREE}
+    catalogue = Catalogue(places.home)
+    secrets, gaps = list(found.sensitive), list(found.gaps)
+    for top in sorted(path for path in trees if trees.isdisjoint(ancestors(path))):
+        if places.locate(top)[0] in (Place.SYSTEM, Place.RUNTIME, Place.PROCESS, Place.TERMINALS):
+            continue
+        for path in _sensitive_below(top, policy, catalogue):
+            rights = policy.rights_on(path)
+            entry = catalogue.match(path, rights)
+            if entry is None:
+                continue
+            if entry.concern is Concern.CHANGE:
+                words = ", ".join(right_names(rights))
+                gaps.append(Gap(to_text(path), f"{entry.reason}; open ({words}) within {to_text(top)}"))
+            elif path not in known:
+                secrets.append(SensitiveUse(path, entry.reason, rights, (), False, top))
+    return found._replace(sensitive=tuple(sorted(secrets, key=lambda use: use.path)), gaps=tuple(sorted(gaps)))
+
+
+def _sensitive_below(top: str, policy: Policy, catalogue: Catalogue) -> list[str]:
+    """The topmost sensitive names in a tree, sorted."""
+    found = []
+    todo = [top]
+    while todo:
+        try:
+            with os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    if catalogue.match(entry.path, policy.rights_on(entry.path)):
+                        found.append(entry.path)
+                    elif entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+        except OSError:
+            continue
+    return sorted(found)
