@@ -201,22 +201,31 @@ def _listeners() -> Iterator[list[Canary]]:
                 "abstract unix sockets and signals",
             )
         )
-        place = f"/tmp/{probe.NAME}{secrets.token_hex(6)}.sock"  # noqa: S108 - random, 0600 by bind's own umask below
-        before = os.umask(0o177)
-        try:
-            by_path.bind(place)
-        finally:
-            os.umask(before)
-        by_path.listen()
-        found.append(
-            Canary(
-                "a unix socket outside",
-                Probe(Act.CONNECT_UNIX, place),
-                Right.CONNECT,
-                gap="unix sockets by path",
+        place = f"/tmp/{probe.NAME}{secrets.token_hex(6)}.sock"  # noqa: S108 - a random name
+        if _listen_at(by_path, place):
+            found.append(
+                Canary(
+                    "a unix socket outside",
+                    Probe(Act.CONNECT_UNIX, place),
+                    Right.CONNECT,
+                    gap="unix sockets by path",
+                )
             )
-        )
         try:
             yield found
         finally:
-            os.unlink(place)
+            with contextlib.suppress(OSError):
+                os.unlink(place)
+
+
+def _listen_at(listener: socket.socket, place: str) -> bool:
+    """Listen on a path, for this user only; False where no socket may be made."""
+    before = os.umask(0o177)
+    try:
+        listener.bind(place)
+        listener.listen()
+    except OSError:
+        return False
+    finally:
+        os.umask(before)
+    return True

@@ -20,8 +20,8 @@ def find(argv: tuple[str, ...]) -> Command:
     refused: NotExecutable | None = None
     for directory in os.environ.get("PATH", _DEFAULT_PATH).split(":"):
         candidate = os.path.join(os.path.abspath(directory or "."), name)
-        if not os.path.lexists(candidate):
-            continue  # nothing, or a directory that we may not search: no reason to call the command forbidden
+        if not os.path.lexists(candidate) or os.path.isdir(candidate):
+            continue  # also where we may not search: no reason to call the command forbidden
         try:
             return Command(_check(candidate, name), argv)
         except NotExecutable as problem:

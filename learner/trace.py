@@ -48,6 +48,7 @@ class End(msgspec.Struct, frozen=True, tag="end"):
 
 
 class _Program(msgspec.Struct, frozen=True, tag="program"):
+    index: int
     name: str
     exe: str
     parent: int
@@ -94,6 +95,7 @@ class TraceWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         self._file: BinaryIO = os.fdopen(os.open(path, flags, 0o600), "wb", buffering=1 << 16)
         self._encode = msgspec.json.Encoder(order="deterministic").encode
+        self._programs = 0
         self.problem = ""
         """Why lines are missing from the file (a full disk), empty if none are."""
 
@@ -103,7 +105,8 @@ class TraceWriter:
 
     def program(self, program: Program) -> None:
         """A program; the first written has index 0."""
-        self._write(_Program(to_text(program.name), to_text(program.exe), program.parent))
+        self._write(_Program(self._programs, to_text(program.name), to_text(program.exe), program.parent))
+        self._programs += 1
 
     def link(self, path: str, target: str) -> None:
         """A symlink that was walked."""
@@ -203,7 +206,10 @@ def read_trace(path: Path) -> Trace:
                 _check_index(access.program, 0, len(programs))
                 accesses.add(access)
             elif isinstance(line, _Program):
-                _check_index(line.parent, -1, len(programs))
+                _check_index(line.parent, -1, line.index)
+                _check_index(line.index, len(programs), len(programs) + data.count(b"\n"))
+                # A line that was damaged must not shift the programs after it.
+                programs += [_LOST_PROGRAM] * (line.index - len(programs))
                 programs.append(Program(from_text(line.name), from_text(line.exe), line.parent))
             elif isinstance(line, _Link):
                 links[from_text(line.path)] = from_text(line.target)
@@ -227,6 +233,9 @@ def read_trace(path: Path) -> Trace:
     if header.version > VERSION:
         raise InputFileError(f"{shown}: this trace has version {header.version}, newer than this sbx", "upgrade sbx")
     return Trace(header, tuple(programs), tuple(sorted(accesses, key=sort_key)), links, interpreted, end, skipped)
+
+
+_LOST_PROGRAM = Program("unknown", "", -1)
 
 
 def _check_index(index: int, first: int, end: int) -> None:
