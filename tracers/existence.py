@@ -16,6 +16,7 @@ from tracers.strace_calls import OPENS
 _AT_FDCWD, _STATX_BTIME = -100, 0x800  # fcntl.h, linux/stat.h
 _STATX_SIZE, _MASK_AT, _BTIME_AT = 256, 0, 80  # struct statx: stx_mask u32, stx_btime {s64 sec, u32 nsec}
 _COARSE = 5  # CLOCK_REALTIME_COARSE, linux/time.h: the clock that file systems stamp with
+_TICK_SECONDS = 0.001
 _RENAME_NOREPLACE = 1
 _EXISTING_PREFIXES = (b"/proc/self", b"/proc/thread-self", b"/dev/fd/", b"/dev/std")
 _libc = ctypes.CDLL(None)
@@ -38,7 +39,10 @@ class Existence:
     """What a trace knows of which names exist. Feed it every call, in order, through :meth:`before`."""
 
     def __init__(self) -> None:
-        self._start = time.clock_gettime_ns(_COARSE)
+        self._start = time.clock_gettime_ns(time.CLOCK_REALTIME)
+        # What is made from now on must have a later time than that, from a clock that ticks every few ms.
+        while time.clock_gettime_ns(_COARSE) <= self._start:
+            time.sleep(_TICK_SECONDS)
         self._known: dict[bytes, bool] = {}
 
     def before(self, call: RawCall, device: bool = False) -> bool | None:

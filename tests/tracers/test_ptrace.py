@@ -177,6 +177,7 @@ def test_a_full_screen_program(shell: Terminal, traced: Callable[..., str], mode
     assert shell.echoes()
     shell.type("jobs\n")
     shell.expect("Stopped")
+    assert b"not-stopped" not in shell.seen
     shell.type("fg\n")
     shell.expect("resumed")
     assert not shell.echoes()
@@ -465,8 +466,8 @@ def test_the_surroundings_are_those_of_an_untraced_command(
         os.umask(0o027)
         os.nice(1)
 
-    def look(argv: list[str]) -> dict[str, object]:
-        done = subprocess.run(
+    def look(argv: list[str]) -> bytes:
+        return subprocess.run(
             argv,
             cwd=scratch,
             env={**os.environ, "PYTHONPATH": str(ROOT), "LC_CTYPE": "C.UTF-8", "ODD": "\udcff\n"},
@@ -474,14 +475,18 @@ def test_the_surroundings_are_those_of_an_untraced_command(
             capture_output=True,
             check=True,
             preexec_fn=prepare,
-        )
-        found = json.loads(done.stdout)
+        ).stdout
+
+    def told(argv: list[str]) -> dict[str, object]:
+        found = json.loads(look(argv))
         for number in ("1", "2"):  # pipes of this test
             found["files"][number] = found["files"][number].partition(":")[0]
         assert isinstance(found, dict)
         return found
 
     command = [*python(SURROUNDINGS), "an argument", ""]
+    assert told(driven(*command)) == told(command)
+    command = ["grep", "^Sig[BIC]", "/proc/self/status"]  # Python ignores some signals by itself
     assert look(driven(*command)) == look(command)
 
 

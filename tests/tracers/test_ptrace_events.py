@@ -44,6 +44,7 @@ class Traced:
         assert file is not None
         self.end: TraceEnd = tracer.run(Command(file, argv), recorder)
         self.trace: Trace = recorder.finish(self.end, 0.0)
+        assert self.trace.end is not None and self.trace.end.lost == 0
 
     def _name(self, path: str) -> str:
         return path.replace(self._scratch, "S")
@@ -62,7 +63,7 @@ class Traced:
 
 def script(scratch: Path, source: str) -> Traced:
     traced = Traced(scratch, sys.executable, "-I", "-S", "-c", f"{SYSCALL}\nos.chdir({str(scratch)!r})\n{source}")
-    assert (traced.end.status, traced.end.lost) == (0, 0)
+    assert traced.end.status == 0
     return traced
 
 
@@ -135,7 +136,7 @@ DEMANDED: dict[str, set[tuple[str, str, int]]] = {
 @pytest.mark.parametrize("name", sorted(DEMANDED))
 def test_says_what_the_programs_do(name: str, programs: Callable[[str], Path], scratch: Path) -> None:
     traced = Traced(scratch, str(programs(name)), str(scratch))
-    assert (traced.end.status, traced.end.lost) == (0, 0)
+    assert traced.end.status == 0
     assert DEMANDED[name] - traced.all == set()
     assert not {outcome for _, _, outcome in traced.all if outcome >= 512}
 
@@ -144,7 +145,7 @@ def test_counts_and_notes(programs: Callable[[str], Path], scratch: Path) -> Non
     assert Traced(scratch, str(programs("unfinished")), str(scratch)).end.unfinished == 1
     for name in ("forks", "eintr", "exitgroup", "strings"):
         end = Traced(scratch, str(programs(name)), str(scratch)).end
-        assert (end.unfinished, end.lost, end.notes) == (0, 0, ())
+        assert (end.unfinished, end.notes) == (0, ())
     (note,) = Traced(scratch, str(programs("nested_ptrace"))).end.notes
     assert "EPERM" in note
     (note,) = Traced(scratch, str(programs("io_uring")), str(scratch)).end.notes
@@ -178,15 +179,18 @@ def test_a_link_that_is_removed(scratch: Path, name: str) -> None:
 
 
 def test_a_link_that_changes_places(scratch: Path) -> None:
-    (scratch / "target").touch()
-    (scratch / "file").touch()
-    (scratch / "link").symlink_to("target")
     number = 316 if platform.machine() == "x86_64" else 276  # renameat2
-    exchange = f"assert syscall({number}, -100, b'link', -100, b'file', 2) == 0"
-    traced = script(scratch, f"open('link'); open('file'); {exchange}; open('link'); open('file')")
-    assert traced.links(Operation.READ, "target") == {("S/link",), ("S/file",)}
-    assert traced.links(Operation.READ, "file") == {()}
-    assert traced.links(Operation.READ, "link") == {()}
+    exchange = f"assert syscall({number}, -100, b'file', -100, b'link', 2) == 0"
+    for before in ("open('link'); open('file')", "open('file')"):
+        (scratch / "target").touch()
+        (scratch / "file").touch()
+        (scratch / "link").symlink_to("target")
+        traced = script(scratch, f"{before}; {exchange}; open('link'); open('file')")
+        assert traced.links(Operation.READ, "target") >= {("S/file",)}
+        assert traced.links(Operation.READ, "file") == {()}
+        assert traced.links(Operation.READ, "link") == {()}
+        for name in ("target", "file", "link"):
+            (scratch / name).unlink()
 
 
 def test_a_directory_that_is_removed_under_the_program(scratch: Path) -> None:
