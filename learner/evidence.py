@@ -38,8 +38,8 @@ def linked_from(graph: "nx.MultiDiGraph[Node]", name: str) -> tuple[str, ...]:
     node = path(name)
     if node not in graph:
         return ()
-    edges = graph.in_edges(node, data="relation")
-    return tuple(sorted({source[1] for source, _, relation in edges if relation is Relation.LINKS_TO}))
+    edges = graph.in_edges(node, data=True)
+    return tuple(sorted({source[1] for source, _, data in edges if data["relation"] is Relation.LINKS_TO}))
 
 
 def _chain(graph: "nx.MultiDiGraph[Node]", user: Node) -> tuple[str, ...]:
