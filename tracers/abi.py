@@ -62,3 +62,11 @@ _MACHINES = {"x86_64": (X86_64, I386), "aarch64": (AARCH64, ARM)}
 def abis(machine: str | None = None) -> tuple[Abi, Abi] | None:
     """(native, 32-bit) for a ``uname -m`` name (default: this machine's), or None for one without tables."""
     return _MACHINES.get(machine or platform.machine())
+
+
+def call_number(arch: int, number: int, native: Abi, foreign: Abi) -> str:
+    """What to call a system call that has no name of its own here: ``x32:1``, ``arm:5``, ``i386:socketcall``."""
+    if arch == native.audit_arch:
+        return f"x32:{number & ~X32_BIT}" if number & X32_BIT else str(number)
+    prefix = foreign.prefix if arch == foreign.audit_arch else f"{arch:#x}"
+    return f"{prefix}:{foreign.names.get(number, number)}"

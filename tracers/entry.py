@@ -148,6 +148,23 @@ class Entry(NamedTuple):
 _SENDS = frozenset({"sendto", "sendmsg", "sendmmsg"})
 
 
+def simple_call(
+    plan: Plan, number: int, path: bytes | Memory | None, base: bytes, result: int, opened: bytes | None
+) -> RawCall:
+    """A simple call as :func:`tracers.calls.events` takes it."""
+    numbers = [0] * 6
+    if plan.number >= 0:
+        numbers[plan.number] = number
+    return RawCall(
+        name=plan.name,
+        args=tuple(numbers),
+        result=result,
+        text={} if path is None else {plan.path: path},
+        base={plan.path: base} if base else {},
+        opened=opened,
+    )
+
+
 def base_of(task: Task, dirfd: int, cwd: bytes) -> bytes:
     """The directory that a relative path starts at; ``b""`` if it cannot be learned."""
     if dirfd == _NO_DIRECTORY:

@@ -5,24 +5,24 @@ call with an equal result that the sink called repeatable is only counted. The p
 which the kernel asks of an ordinary user's filter, so setuid programs keep the user's rights.
 """
 
-import contextlib
 import errno
 import gc
 import os
 import resource
 import signal
-import threading
 
 from ptrace.binding.func import PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK
 
 from tracers import requests
-from tracers.abi import X32_BIT, abis
-from tracers.calls import AT_REMOVEDIR, CONTEXT, RESOLUTION_CHANGES, RawCall, events
-from tracers.entry import Entry, Plan, acts_on_descriptor, plans, read_general, read_path
+from tracers.abi import abis, call_number
+from tracers.calls import AT_REMOVEDIR, CONTEXT, RESOLUTION_CHANGES, events
+from tracers.descendants import WALL, Descendants
+from tracers.entry import Entry, Plan, acts_on_descriptor, plans, read_general, read_path, simple_call
 from tracers.events import Event, Opaque, Operation, Sink
 from tracers.job import Foreground, SignalRelay
 from tracers.launch import Launch
 from tracers.lookups import MOVES, REMOVES, leads_elsewhere
+from tracers.permission import not_permitted
 from tracers.programs import ProgramTable
 from tracers.requests import SECCOMP_STOP, SYSCALL_STOP
 from tracers.seccomp import Filter, program
@@ -38,19 +38,12 @@ from tracers.tracee import (
 )
 from tracers.tracer import Command, TraceEnd, TracerError, TracerName, exit_status, launch_status
 
-WALL = 0x40000000  # __WALL, waitpid(2): threads too
-LINGER_SECONDS = 2.0
-"""How long the descendants of a command may outlive it before the trace ends them."""
-
-YAMA = "/proc/sys/kernel/yama/ptrace_scope"
-
 SPINS = 1000
 """How often the loop asks for the next stop before it sleeps (about a millisecond), giving way to others each time.
 
 Most of a stop's cost is waking a tracer that sleeps, from another CPU. Measured on 2 cores: asking instead saves up to
 half of the run time where the cores are idle, and neither saves nor costs where something keeps them awake."""
 
-_KILL_PAUSE_SECONDS = 0.05
 _MAX_SEEN = 200_000
 """Calls remembered as known; more are forgotten, which costs time and not correctness."""
 
@@ -79,7 +72,7 @@ class PtraceTracer:
                 f"the ptrace tracer has no system call table for {os.uname().machine}", "use --tracer strace"
             )
         native, foreign = found
-        self._native, self._names, self._foreign = native.audit_arch, native.names, foreign
+        self._native, self._foreign = native, foreign
         self._plans, self._foreign_plans = plans(native), plans(foreign)
         self._filter = Filter(program(native, foreign))
         self._tasks: dict[int, Task] = {}
@@ -90,8 +83,7 @@ class PtraceTracer:
         self._status: int | None = None
         self._main = 0
         self._notes: set[str] = set()
-        self._main_gone, self._over = threading.Event(), threading.Event()
-        self._lingering: tuple[str, ...] = ()
+        self._descendants = Descendants(self._tasks, self.programs)
 
     def run(self, command: Command, sink: Sink) -> TraceEnd:
         """See :class:`~tracers.tracer.Tracer`."""
@@ -99,7 +91,7 @@ class PtraceTracer:
         failure = requests.seize(launch.pid)
         if failure:
             launch.abort()
-            raise _not_permitted(failure)
+            raise not_permitted(failure)
         self._main = launch.pid
         self._tasks[launch.pid] = main = Task(launch.pid, launch.pid, self._launcher)
         self._own_mounts, self._own_root = mount_namespace(main), root_directory(main)
@@ -110,20 +102,14 @@ class PtraceTracer:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
         collected = gc.isenabled()
         gc.disable()
-        linger = threading.Thread(target=self._end_lingering, name="linger", daemon=True)
         try:
             with relay:
                 self._relay = relay
-                linger.start()  # in here, so that it leaves the relayed signals alone
-                launch.release()
-                try:
+                with self._descendants:  # in here, so that its thread leaves the relayed signals alone
+                    launch.release()
                     self._loop()
-                finally:
-                    self._over.set()
-                    self._main_gone.set()
-                    linger.join()
         except BaseException:
-            self._abandon()  # half a run that nobody watches would do more harm than one that ends
+            self._descendants.abandon()  # half a run that nobody watches would do more harm than one that ends
             raise
         finally:
             if collected:
@@ -139,40 +125,14 @@ class PtraceTracer:
             calls=self._calls,
             lost=self._lost,
             unfinished=self._unfinished,
-            lingering=self._lingering,
+            lingering=self._descendants.lingering,
             interrupted=relay.interrupted,
             notes=tuple(sorted(self._notes)),
         )
 
-    def _end_lingering(self) -> None:
-        """In a thread: end what outlives the command for too long."""
-        self._main_gone.wait()
-        pause = LINGER_SECONDS
-        while not self._over.wait(pause):
-            if not self._lingering:
-                tasks = list(self._tasks.values())
-                self._lingering = tuple(sorted({self.programs[task.program].label for task in tasks}))
-            self._kill_all()
-            pause = _KILL_PAUSE_SECONDS  # again: one of them may have forked meanwhile
-
-    def _kill_all(self) -> None:
-        for pid in {task.pid for task in list(self._tasks.values())}:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def _abandon(self) -> None:
-        """End the command and everything that it started, also what was born just now."""
-        self._kill_all()
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                tid, status = os.waitpid(-1, WALL)
-                if os.WIFSTOPPED(status):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(tid, signal.SIGKILL)
-
     def _loop(self) -> None:
         """The hot loop: no per-event work beyond reading the call and one set lookup."""
-        wait, tasks, native, simple_plans = os.waitpid, self._tasks, self._native, self._plans
+        wait, tasks, native, simple_plans = os.waitpid, self._tasks, self._native.audit_arch, self._plans
         entry_of, result_of = requests.syscall_entry, requests.syscall_result
         resume, to_exit = requests.resume, requests.resume_to_exit
         seen, cwds, interrupted = self._seen, self._cwds, _INTERRUPTED
@@ -235,16 +195,16 @@ class PtraceTracer:
     def _enter(self, task: Task, call: tuple[int, ...], plan: Plan | None) -> None:
         """The entry of a call that is not simple, of a foreign ABI, or of none that we know."""
         arch, number, args = call[0], call[1], call[2:]
-        foreign = arch != self._native and arch == self._foreign.audit_arch
+        foreign = arch != self._native.audit_arch and arch == self._foreign.audit_arch
         if foreign:
             plan = self._foreign_plans.get(number)
-        names = self._foreign.names if foreign else self._names
+        names = self._foreign.names if foreign else self._native.names
         if plan is None and names.get(number) in CONTEXT:
             task.pending = names[number]
             requests.resume_to_exit(task.ctid)
             return
         if plan is None:
-            task.pending = Opaque(self._foreign_name(arch, number))
+            task.pending = Opaque(call_number(arch, number, self._native, self._foreign))
             requests.resume_to_exit(task.ctid)
             return
         if plan.name == "io_uring_setup":
@@ -263,12 +223,6 @@ class PtraceTracer:
         task.pending = entry
         requests.resume_to_exit(task.ctid)
 
-    def _foreign_name(self, arch: int, number: int) -> str:
-        if arch == self._native:
-            return f"x32:{number & ~X32_BIT}" if number & X32_BIT else str(number)
-        prefix = self._foreign.prefix if arch == self._foreign.audit_arch else f"{arch:#x}"
-        return f"{prefix}:{self._foreign.names.get(number, number)}"
-
     def _finish(self, task: Task, pending: object, result: int, key: object) -> None:
         """A call with a result that was not seen before: send its events."""
         repeatable = True
@@ -286,28 +240,15 @@ class PtraceTracer:
         if isinstance(pending, Opaque):
             outcome = -result if -4096 < result < 0 else 0
             return [Event(task.program, task.pid, pending.text, Operation.FOREIGN, pending, outcome, root=root)]
-        if isinstance(pending, Entry):
-            plan, opened = pending.plan, None
-            if plan.opens and result >= 0:
-                opened = descriptor_path(task, result)
-            calls = pending.raw_calls(result, opened)
-        elif isinstance(pending, tuple):
-            plan, number, path, base = pending
-            numbers = [0] * 6
-            if plan.number >= 0:
-                numbers[plan.number] = number
-            calls = [
-                RawCall(
-                    name=plan.name,
-                    args=tuple(numbers),
-                    result=result,
-                    text={} if path is None else {plan.path: path},
-                    base={plan.path: base} if base else {},
-                    opened=descriptor_path(task, result) if plan.opens and result >= 0 else None,
-                )
-            ]
-        else:
+        if not isinstance(pending, tuple):
             return []
+        plan: Plan = pending[0]
+        opened = descriptor_path(task, result) if plan.opens and result >= 0 else None
+        if isinstance(pending, Entry):
+            calls = pending.raw_calls(result, opened)
+        else:
+            _, number, path, base = pending
+            calls = [simple_call(plan, number, path, base, result, opened)]
         return [e for call in calls for e in events(call, task.program, task.pid, abi=plan.abi, root=root)]
 
     def _after(self, task: Task, pending: object) -> None:
@@ -439,25 +380,8 @@ class PtraceTracer:
                 self._unfinished += 1
         if tid == self._main:
             self._status = exit_status(status)
-            self._main_gone.set()
+            self._descendants.main_gone()
 
 
 def _root_of(tid: int) -> str:
     return f"/proc/{tid}/root"
-
-
-def _not_permitted(code: int) -> TracerError:
-    scope = "?"
-    with contextlib.suppress(OSError), open(YAMA) as setting:
-        scope = setting.read().strip()
-    if code == errno.EPERM and scope in ("2", "3"):
-        return TracerError(
-            f"this machine forbids ptrace (kernel.yama.ptrace_scope is {scope})",
-            "run `sysctl kernel.yama.ptrace_scope=1` as root, or run sbx as root",
-        )
-    if code == errno.EPERM:
-        return TracerError(
-            "ptrace is not permitted here, which is usual in a container",
-            "start the container with --cap-add=SYS_PTRACE, or learn outside of it",
-        )
-    return TracerError(f"ptrace failed: {os.strerror(code)}", "see `sbx doctor`")

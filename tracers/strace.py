@@ -16,15 +16,13 @@ from collections.abc import Iterator
 
 from tracers import strace_guard
 from tracers.calls import CONTEXT, SHAPES
+from tracers.descendants import LINGER_SECONDS
 from tracers.events import Sink
 from tracers.job import Foreground, SignalRelay
 from tracers.programs import ProgramTable
 from tracers.strace_reader import Reader
 from tracers.strace_tasks import FORKS
 from tracers.tracer import Command, TraceEnd, TracerError, TracerName
-
-LINGER_SECONDS = 2.0
-"""How long the descendants of a command may outlive it before the trace ends them."""
 
 _KILL_PAUSE_SECONDS = 0.05
 _CHUNK = 1 << 16

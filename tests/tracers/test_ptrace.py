@@ -20,7 +20,7 @@ from programs import SOURCES
 from terminal import Terminal
 
 from learner.trace import read_trace
-from tracers import ptrace, requests
+from tracers import descendants, permission, requests
 from tracers.events import Event, Operation, PathTarget
 from tracers.job import GRACE_SECONDS
 from tracers.ptrace import PtraceTracer
@@ -348,7 +348,7 @@ def test_death_by_a_signal(mark: str, number: signal.Signals) -> None:
 
 
 def test_descendants_that_outlive_the_command(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ptrace, "LINGER_SECONDS", 0.3)
+    monkeypatch.setattr(descendants, "LINGER_SECONDS", 0.3)
     end = run("sh", "-c", "setsid sh -c 'sleep 77 & sleep 78 & wait' & (setsid tail -f /dev/null &) & exit 4")
     assert (end.status, end.lingering) == (4, ("sh", "sleep", "tail"))
 
@@ -421,7 +421,7 @@ def test_tracing_that_is_not_permitted(
     setting = scratch / "ptrace_scope"
     if scope is not None:
         setting.write_text(f"{scope}\n")
-    monkeypatch.setattr(ptrace, "YAMA", str(setting))
+    monkeypatch.setattr(permission, "YAMA", str(setting))
     monkeypatch.setattr(requests, "seize", lambda pid: errno.EPERM)
     with pytest.raises(TracerError, match=words) as caught:
         run("true")
