@@ -8,7 +8,7 @@ import os
 from learner.cover import Cover, SensitiveUse
 from learner.gaps import Gap
 from learner.names import to_text
-from learner.places import Map, Place, ancestors
+from learner.places import Map, Place, ancestors, is_temporary
 from learner.policy import Policy, Scope, right_names
 from learner.sensitive import Catalogue, Concern
 
@@ -26,6 +26,10 @@ def with_exposure(found: Cover, places: Map) -> Cover:
     secrets, gaps = list(found.sensitive), list(found.gaps)
     for top in sorted(path for path in trees if trees.isdisjoint(ancestors(path))):
         if places.locate(top)[0] in (Place.SYSTEM, Place.RUNTIME, Place.PROCESS, Place.TERMINALS):
+            continue
+        if is_temporary(top):
+            # Everybody's: what lies in it today says nothing about tomorrow, so it is named as a whole.
+            gaps.append(Gap(to_text(top), "granted as a whole, so other programs' temporary files are open as well"))
             continue
         for path in _sensitive_below(top, policy, catalogue):
             rights = policy.rights_on(path)

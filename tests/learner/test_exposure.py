@@ -46,3 +46,10 @@ def test_what_cannot_be_searched_is_passed_over(scratch: Path) -> None:
     opened = policy((places.project, Scope.TREE, Right.READ), (str(scratch / "gone"), Scope.TREE, Right.READ))
     os.symlink("..", places.project + "/loop")
     assert len(with_exposure(Cover(opened, (), ()), places).sensitive) == 1
+
+
+def test_a_shared_temporary_directory_is_named_as_a_whole(scratch: Path) -> None:
+    opened = policy(("/tmp", Scope.TREE, Right.READ | Right.CREATE))
+    found = with_exposure(Cover(opened, (), ()), lay_out(scratch))
+    assert found.sensitive == ()
+    assert [gap.item for gap in found.gaps] == ["/tmp"]
