@@ -107,12 +107,18 @@ _Anchor = tuple[str, Scope]
 
 class _Coverer:
     def __init__(
-        self, places: Map, programs: tuple[Program, ...], accesses: Iterable[Access], allowed: frozenset[str]
+        self,
+        places: Map,
+        programs: tuple[Program, ...],
+        accesses: Iterable[Access],
+        allowed: frozenset[str],
+        changing: frozenset[str],
     ) -> None:
         self._places = places
         self._programs = programs
         self._accesses = tuple(accesses)
         self._allowed = allowed
+        self._changing = changing
         self._catalogue = Catalogue(places.home)
         self._created = created(self._accesses)
         self._vanished = vanished(self._accesses)
@@ -224,7 +230,7 @@ class _Coverer:
         return None
 
     def _lasts(self, name: str) -> bool:
-        return name not in self._vanished and not is_volatile(os.path.basename(name))
+        return not (name in self._vanished or name in self._changing or is_volatile(os.path.basename(name)))
 
     def _stays_alone(self, made: str, need: Need) -> bool:
         """Whether a file made in a shared directory can be granted by itself: it is there from now on."""
@@ -286,6 +292,11 @@ def cover(
     programs: tuple[Program, ...],
     accesses: Iterable[Access],
     allowed: frozenset[str] = frozenset(),
+    changing: frozenset[str] = frozenset(),
 ) -> Cover:
-    """The policy for ``accesses``. ``allowed``: sensitive objects that the user wants granted all the same."""
-    return _Coverer(places, programs, accesses, allowed).run()
+    """The policy for ``accesses``.
+
+    ``allowed``: sensitive objects that the user wants granted all the same. ``changing``: names that are known to be
+    other ones in the next run.
+    """
+    return _Coverer(places, programs, accesses, allowed, changing).run()

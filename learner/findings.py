@@ -5,6 +5,8 @@ from typing import NamedTuple
 from learner.canaries import Outcome, Verdict
 from learner.cover import Cover, SensitiveUse
 from learner.gaps import Gap
+from learner.merging import Novelty
+from learner.minimal import Minimal
 from learner.names import to_text
 from learner.replay import Replay
 from learner.session import Live
@@ -21,10 +23,14 @@ class Verification(NamedTuple):
     canaries: tuple[Outcome, ...] = ()
     gaps: tuple[Gap, ...] = ()
     failure: str = ""
+    minimal: Minimal | None = None
 
 
 class Result(NamedTuple):
-    """Everything that one ``sbx learn`` or ``sbx verify`` found out. ``seconds`` by stage."""
+    """Everything that one ``sbx learn`` or ``sbx verify`` found out.
+
+    ``seconds`` by stage. ``news``: what was added to the profile that was there, None if none was updated.
+    """
 
     profile: str
     trace: Trace
@@ -33,6 +39,7 @@ class Result(NamedTuple):
     surface: Surface
     seconds: dict[str, float]
     problems: tuple[str, ...] = ()
+    news: tuple[Novelty, ...] | None = None
 
     @property
     def gaps(self) -> tuple[Gap, ...]:

@@ -1,11 +1,22 @@
 """From accesses to endpoints to network grants."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from learner.access import Access, Meaning
 from learner.policy import NetworkAction, NetworkGrant, Witness
 from tracers.events import Family, Operation, Transport
 from tracers.programs import Program
+
+
+class Reached(NamedTuple):
+    """An endpoint as a grant names it (:class:`learner.policy.NetworkGrant`)."""
+
+    action: NetworkAction
+    host: str
+    port: int
+    transport: Transport
+    abstract: bool
 
 
 def network_grants(accesses: Iterable[Access], programs: tuple[Program, ...]) -> tuple[NetworkGrant, ...]:
@@ -14,19 +25,10 @@ def network_grants(accesses: Iterable[Access], programs: tuple[Program, ...]) ->
     Connecting a datagram socket sends nothing (getaddrinfo sorts addresses that way), so only sending counts there.
     A port that the program itself got from the ephemeral range is granted as port 0.
     """
-    found: dict[tuple[NetworkAction, str, int, Transport, bool], dict[str, set[tuple[Operation, str]]]] = {}
-    records = [a for a in accesses if a.endpoint is not None and needs_network(a)]
-    asked = {a.endpoint.port for a in records if a.operation is Operation.BIND and a.endpoint}
-    own = {a.endpoint.port for a in records if a.operation is Operation.LISTEN and a.endpoint} - asked
-    for access in records:
-        end = access.endpoint
-        if end is None or access.operation is Operation.LISTEN:
-            continue
-        action = NetworkAction.BIND if access.operation is Operation.BIND else NetworkAction.CONNECT
-        port = 0 if end.port in own else end.port
-        key = (action, end.address, port, end.transport, end.family is Family.ABSTRACT)
+    found: dict[Reached, dict[str, set[tuple[Operation, str]]]] = {}
+    for reached, access in endpoints(accesses):
         label = programs[access.program].label
-        found.setdefault(key, {}).setdefault(label, set()).add((access.operation, access.object))
+        found.setdefault(reached, {}).setdefault(label, set()).add((access.operation, access.object))
     return tuple(
         NetworkGrant(
             action,
@@ -46,6 +48,19 @@ def network_grants(accesses: Iterable[Access], programs: tuple[Program, ...]) ->
         )
         for (action, host, port, transport, abstract), users in sorted(found.items())
     )
+
+
+def endpoints(accesses: Iterable[Access]) -> Iterator[tuple[Reached, Access]]:
+    """What each access that takes a network grant reached or took."""
+    records = [(a, a.endpoint) for a in accesses if a.endpoint is not None and needs_network(a)]
+    asked = {end.port for a, end in records if a.operation is Operation.BIND}
+    own = {end.port for a, end in records if a.operation is Operation.LISTEN} - asked
+    for access, end in records:
+        if access.operation is Operation.LISTEN:
+            continue
+        action = NetworkAction.BIND if access.operation is Operation.BIND else NetworkAction.CONNECT
+        port = 0 if end.port in own else end.port
+        yield Reached(action, end.address, port, end.transport, end.family is Family.ABSTRACT), access
 
 
 def needs_network(access: Access) -> bool:

@@ -8,8 +8,8 @@ from learner import probe
 from learner.access import UNNAMED, Access, Kind
 from learner.enforcers.enforcer import Enforcer
 from learner.names import to_text
-from learner.needs import needs
-from learner.policy import NetworkAction, Policy, Right
+from learner.needs import Need, needs
+from learner.policy import NetworkAction, NetworkGrant, Policy, Right
 from learner.probe import Act, Probe
 from tracers.events import Transport
 
@@ -65,22 +65,32 @@ def plan(accesses: list[tuple[Access, str]], policy: Policy) -> tuple[dict[Probe
         for one in found:
             planned.setdefault(one, set()).add(label)
     for grant in policy.network:
-        if grant.transport is Transport.TCP and not grant.abstract and grant.port:
-            act = Act.CONNECT_TCP if grant.action is NetworkAction.CONNECT else Act.BIND_TCP
-            planned.setdefault(Probe(act, grant.host, grant.port), set()).update(w.program for w in grant.witnesses)
+        port = port_probe(grant)
+        if port is not None:
+            planned.setdefault(port, set()).update(w.program for w in grant.witnesses)
     return planned, untried
 
 
 def _probes(access: Access, policy: Policy) -> list[Probe]:
-    found = []
-    for need in needs(access):
-        if need.right & ~policy.rights_on(need.path) or need.path.endswith("/" + UNNAMED):
-            continue
-        for right in need.right:
-            act = _ACTS.get(right)
-            if act is not None and _possible(act, need.path, access.kind):
-                found.append(Probe(act, need.path))
-    return found
+    granted = [need for need in needs(access) if not need.right & ~policy.rights_on(need.path)]
+    tried = [path_probe(need, right) for need in granted for right in need.right]
+    return [one for one in tried if one is not None]
+
+
+def path_probe(need: Need, right: Right) -> Probe | None:
+    """The probe that takes ``right`` (one of ``need``'s) as the access did; None if none is possible and harmless."""
+    act = _ACTS.get(right)
+    if act is None or need.path.endswith("/" + UNNAMED) or not _possible(act, need.path, need.access.kind):
+        return None
+    return Probe(act, need.path)
+
+
+def port_probe(grant: NetworkGrant) -> Probe | None:
+    """The probe that takes ``grant``; None if it is not for a TCP port of its own."""
+    if grant.transport is not Transport.TCP or grant.abstract or not grant.port:
+        return None
+    act = Act.CONNECT_TCP if grant.action is NetworkAction.CONNECT else Act.BIND_TCP
+    return Probe(act, grant.host, grant.port)
 
 
 def _possible(act: Act, path: str, kind: Kind) -> bool:

@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from learner.policy import Policy
 from learner.recorder import Recorder
 from learner.trace import Header, Trace, TraceWriter, merge
 from learner.variables import Variables
+from learner.volatile import changing_names
 from tracers.tracer import Command, TraceEnd, Tracer, TracerError, TracerName
 
 MAX_ROUNDS = 6
@@ -76,9 +77,40 @@ def record(command: Command, tracer: Tracer, variables: Variables, file: Path | 
     return Run(trace, end, writer.problem if writer else "")
 
 
+def repeat(
+    command: Command,
+    tracer: TracerName,
+    variables: Variables,
+    file: Path | None,
+    times: int,
+    on_run: Callable[[int], None],
+) -> tuple[Run, ...]:
+    """Run ``command`` ``times`` times as :func:`record` does; the first run's trace goes to ``file``.
+
+    ``on_run`` is called with the number of each run before it starts. A run that was interrupted, or could not be
+    started, is the last one. Raises as :func:`record`.
+    """
+    runs: list[Run] = []
+    while len(runs) < times and not (runs and (runs[-1].end.interrupted or runs[-1].end.launch_errno)):
+        on_run(len(runs) + 1)
+        runs.append(record(command, make_tracer(tracer), variables, None if runs else file))
+    return tuple(runs)
+
+
+def union(traces: Iterable[Trace]) -> Trace:
+    """Whole runs of one command as one trace, which knows the names that changed between them."""
+    runs = tuple(traces)
+    merged = merge(runs)
+    changing = changing_names([run.accesses for run in runs]) | {*merged.header.changing}
+    header = msgspec.structs.replace(merged.header, changing=tuple(sorted(changing)))
+    return msgspec.structs.replace(merged, header=header)
+
+
 def derive(trace: Trace, allowed: frozenset[str]) -> Cover:
     """The policy for a trace (or several, merged)."""
-    return cover(Map(trace.header.project, trace.header.home), trace.programs, trace.accesses, allowed)
+    header = trace.header
+    changing = frozenset(header.changing)
+    return cover(Map(header.project, header.home), trace.programs, trace.accesses, allowed, changing)
 
 
 class Live(NamedTuple):

@@ -4,6 +4,7 @@ The file is JSON lines, written while the run goes on, so that a trace cut short
 stands alone, and a missing last line only means that the end of the run was not seen.
 """
 
+import io
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +22,11 @@ VERSION = 1
 
 
 class Header(msgspec.Struct, frozen=True, tag="header"):
-    """Where and how a trace was made. ``command`` is argv[0] only: arguments may hold secrets."""
+    """Where and how a trace was made. ``command`` is argv[0] only: arguments may hold secrets.
+
+    ``changing``: names that several runs, merged here, made differently (:func:`learner.volatile.changing_names`).
+    They stand here because one run's part cannot be told from another's afterwards.
+    """
 
     command: str
     cwd: str
@@ -32,6 +37,7 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     kernel: str
     started: float
     version: int = VERSION
+    changing: tuple[str, ...] = ()
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
@@ -88,12 +94,10 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class TraceWriter:
-    """Writes a trace file line by line; flushed by size, and whenever asked."""
+    """Writes a trace line by line to a file (made, or emptied) or a stream; flushed by size, and whenever asked."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._file: BinaryIO = os.fdopen(os.open(path, flags, 0o600), "wb", buffering=1 << 16)
+    def __init__(self, where: Path | BinaryIO) -> None:
+        self._file = _open(where) if isinstance(where, Path) else where
         self._encode = msgspec.json.Encoder(order="deterministic").encode
         self._programs = 0
         self.problem = ""
@@ -151,6 +155,30 @@ class TraceWriter:
         self.problem = failure.strerror or str(failure)
 
 
+def _open(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "wb", buffering=1 << 16)
+
+
+def encode_trace(trace: Trace) -> bytes:
+    """The file form of a whole trace."""
+    stream = io.BytesIO()
+    writer = TraceWriter(stream)
+    writer.header(trace.header)
+    for program in trace.programs:
+        writer.program(program)
+    for path, target in sorted(trace.links.items()):
+        writer.link(path, target)
+    for path, by in sorted(trace.interpreted.items()):
+        writer.interpreted(path, by)
+    for access in trace.accesses:
+        writer.access(access)
+    if trace.end is not None:
+        writer.end(trace.end)
+    return stream.getvalue()
+
+
 def _header_text(header: Header, turn: Callable[[str], str]) -> Header:
     return msgspec.structs.replace(
         header,
@@ -158,6 +186,7 @@ def _header_text(header: Header, turn: Callable[[str], str]) -> Header:
         cwd=turn(header.cwd),
         project=turn(header.project),
         home=turn(header.home),
+        changing=tuple(turn(name) for name in header.changing),
     )
 
 
@@ -261,7 +290,7 @@ def sort_key(access: Access) -> tuple[str, ...]:
 def merge(traces: Iterable[Trace]) -> Trace:
     """One trace of several runs: the union of what they did, under the header of the first.
 
-    Raises ValueError if there is none.
+    Names known to change in one of them are known to change in all. Raises ValueError if there is none.
     """
     runs = list(traces)
     if not runs:
@@ -282,8 +311,9 @@ def merge(traces: Iterable[Trace]) -> Trace:
         interpreted |= run.interpreted
     ends = [run.end for run in runs]
     end = None if None in ends else _sum_ends([e for e in ends if e is not None])
+    changing = tuple(sorted({name for run in runs for name in run.header.changing}))
     return Trace(
-        runs[0].header,
+        msgspec.structs.replace(runs[0].header, changing=changing),
         table.all(),
         tuple(sorted(accesses, key=sort_key)),
         links,

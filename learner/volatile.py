@@ -1,6 +1,14 @@
-"""Names that change from run to run, recognised by their shape (seen in real agents' traces)."""
+"""Names that change from run to run: by their shape (seen in real agents' traces), or because two runs differ."""
 
+import os
 import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+from learner.access import Access, Kind
+from learner.needs import CREATING, created
+from learner.places import ancestors
+from tracers.events import Operation
 
 _SHAPES = re.compile(
     r"""
@@ -19,3 +27,41 @@ _SHAPES = re.compile(
 def is_volatile(name: str) -> bool:
     """Whether a single file name looks as if it will be another one in the next run."""
     return _SHAPES.search(name) is not None
+
+
+_GOING = frozenset({Operation.REMOVE, Operation.RMDIR, Operation.RENAME_FROM})
+
+_Slot = tuple[str, Kind]
+"""A directory, and what was made in it."""
+
+
+def changing_names(runs: Sequence[tuple[Access, ...]]) -> frozenset[str]:
+    """The names that one run made and another did not, having made something else of that kind beside it.
+
+    A name that the other run uses all the same (a configuration that only the first run had to write) stays; that
+    it is tidied away there is no use.
+    """
+    made = [_made(run) for run in runs]
+    used = [_used(run) for run in runs]
+    changing: set[str] = set()
+    for one in range(len(runs)):
+        for other in range(len(runs)):
+            for slot, names in made[one].items():
+                if made[other].get(slot, frozenset()) - used[one]:
+                    changing |= names - used[other]
+    return frozenset(changing)
+
+
+def _made(run: tuple[Access, ...]) -> dict[_Slot, set[str]]:
+    names = created(run)
+    slots: dict[_Slot, set[str]] = defaultdict(set)
+    for access in run:
+        if access.operation in CREATING and access.outcome == 0 and access.object in names:
+            slots[os.path.dirname(access.object), access.kind].add(access.object)
+    return slots
+
+
+def _used(run: tuple[Access, ...]) -> frozenset[str]:
+    """Every name that the run knew, whatever came of it, and the directories on the way."""
+    objects = {access.object for access in run if access.operation not in _GOING and access.object.startswith("/")}
+    return frozenset(objects.union(*(ancestors(path) for path in objects)))

@@ -47,12 +47,25 @@ def reach(grant: Grant, variables: Variables) -> str:
     return text if grant.scope is Scope.FILE else text.removesuffix("/") + "/**"
 
 
+def place(grant: Grant) -> str:
+    """The path of ``grant`` as it is on this machine, a tree marked by ``/**``."""
+    path = to_text(grant.path)
+    return path if grant.scope is Scope.FILE else path.removesuffix("/") + "/**"
+
+
 def endpoint(grant: NetworkGrant) -> str:
     """The endpoint of ``grant``, such as ``127.0.0.1:80/tcp``, ``[::1]:*/udp`` or, if abstract, ``@name``."""
     host = to_text(grant.host)
     if grant.abstract:
         return f"@{host}"
     return f"{f'[{host}]' if ':' in host else host}:{grant.port or '*'}/{grant.transport}"
+
+
+def granted(grant: Grant | NetworkGrant) -> str:
+    """A grant in a few words, such as ``/etc/ssl/** (read list)`` or ``connect 127.0.0.1:80/tcp``."""
+    if isinstance(grant, NetworkGrant):
+        return f"{grant.action} {endpoint(grant)}"
+    return f"{place(grant)} ({rights_phrase(grant.rights)})"
 
 
 def reasons(witnesses: Iterable[Witness], variables: Variables, about: str = "") -> list[str]:

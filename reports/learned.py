@@ -5,9 +5,10 @@ from rich.text import Text
 
 from learner.canaries import Verdict
 from learner.findings import Result, findings
+from learner.minimal import Minimal
 from learner.names import to_text
 from learner.policy import CHANGES, Right, Scope
-from learner.words import endpoint
+from learner.words import endpoint, granted
 
 _MANY = 12
 
@@ -19,6 +20,11 @@ def show(result: Result, *, verbose: bool = False, console: Console | None = Non
     for label, text in _rows(result, verbose):
         for number, line in enumerate(text.split("\n")):
             out.print(Text.assemble((f"  {'' if number else label:<10}", "bold"), line))
+    if result.news is not None:
+        for novelty in result.news:
+            out.print(Text.assemble(("  new  ", "bold"), f"{novelty.item}  {novelty.rights}"))
+        if not result.news:
+            out.print(Text("  nothing new"))
     problems = findings(result)
     for problem in problems if verbose else problems[:_MANY]:
         style = "red" if problem.startswith(("sensitive", "the canary")) else "yellow"
@@ -64,6 +70,7 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
     surface = result.surface
     rows.append(("surface", Text(f"{surface.granted} objects open, {surface.needed} of them needed")))
     rows += _verified(result)
+    rows += _minimal(result.verification.minimal, verbose)
     if verbose:
         rows += [("gap", Text(f"{g.item}: {g.reason}", "dim")) for g in result.gaps]
         if result.trace.end:
@@ -105,6 +112,21 @@ def _verified(result: Result) -> list[tuple[str, Text]]:
     if known:
         rows.append(("through", Text("; ".join(known) + " (known gaps)", "dim")))
     rows += [("through", Text(str(o), "red")) for o in checked.canaries if o.verdict is Verdict.THROUGH and not o.known]
+    return rows
+
+
+def _minimal(found: Minimal | None, verbose: bool) -> list[tuple[str, Text]]:
+    if found is None:
+        return []
+    what = f"{len(found.proved)} grants proved needed, {len(found.dropped)} dropped"
+    if found.unproved:
+        what += f", {len(found.unproved)} could not be decided and stay" + ("" if verbose else " (-v names them)")
+    else:
+        what += ": 1-minimal"
+    rows = [("minimal", Text(what, "yellow" if found.unproved else "green"))]
+    rows += [("dropped", Text(granted(grant))) for grant in found.dropped]
+    if verbose:
+        rows += [("unproved", Text(f"{granted(u.grant)}: {u.reason}", "dim")) for u in found.unproved]
     return rows
 
 

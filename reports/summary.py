@@ -4,8 +4,10 @@ from typing import Any
 
 from learner.canaries import Outcome, Verdict
 from learner.findings import Result, findings
+from learner.minimal import Minimal
 from learner.names import to_text
 from learner.policy import Witness, right_names
+from learner.words import granted
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def summary(result: Result) -> dict[str, Any]:
             }
             for n in cover.policy.network
         ],
+        "new": None if result.news is None else [n._asdict() for n in result.news],
         "sensitive": [
             {
                 "path": to_text(s.path),
@@ -59,6 +62,7 @@ def summary(result: Result) -> dict[str, Any]:
             "refused": [str(r) for r in checked.replay.refused] if checked.replay else [],
             "failure": checked.failure,
             "live": _live(result),
+            "minimal": _minimal(checked.minimal),
             "canaries": {
                 "refused": sum(o.verdict is Verdict.REFUSED for o in canaries),
                 "through": [_canary(o) for o in canaries if o.verdict is Verdict.THROUGH],
@@ -85,6 +89,17 @@ def _witness(witness: Witness) -> dict[str, Any]:
 
 def _canary(outcome: Outcome) -> dict[str, Any]:
     return {"canary": str(outcome), "gap": outcome.canary.gap if outcome.known else None}
+
+
+def _minimal(found: Minimal | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "proved": len(found.proved),
+        "dropped": [granted(g) for g in found.dropped],
+        "unproved": [{"grant": granted(u.grant), "reason": u.reason} for u in found.unproved],
+        "spare_rights": found.spare,
+    }
 
 
 def _live(result: Result) -> dict[str, Any] | None:

@@ -22,6 +22,6 @@ def not_permitted(code: int) -> TracerError:
     if code == errno.EPERM:
         return TracerError(
             "ptrace is not permitted here, which is usual in a container",
-            "start the container with --cap-add=SYS_PTRACE, or learn outside of it",
+            "start the container with --cap-add=SYS_PTRACE, or learn outside of it (--tracer strace needs ptrace, too)",
         )
     return TracerError(f"ptrace failed: {os.strerror(code)}", "see `sbx doctor`")

@@ -1,31 +1,34 @@
 """``sbx learn``: watch a command, write its profile, prove it."""
 
+import os
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import click
+import msgspec
 
 from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json
 from learner.cli.verification import check
 from learner.command import find
 from learner.cover import Cover
-from learner.errors import NotExecutable, NotFound, SbxError
+from learner.errors import NotExecutable, NotFound, SbxError, UsageError
 from learner.exposure import with_exposure
 from learner.findings import Result, findings
+from learner.merging import add_found, news
 from learner.names import to_text
 from learner.places import Map
-from learner.profile import Profile, dumps
-from learner.session import Run, derive, make_tracer, record
+from learner.profile import Profile, dumps, load
+from learner.session import Run, derive, repeat, union
 from learner.store import check_name, name_for, profile_path, trace_path, write_atomically
 from learner.surface import surface
-from learner.trace import Trace, merge, read_trace
+from learner.trace import Trace, encode_trace, merge, read_trace
 from learner.variables import Variables
 from tracers.tracer import Command, TracerName
 
 
 class _Source(NamedTuple):
-    """Where the accesses come from: a run of ``command``, or traces of earlier ones."""
+    """Where the accesses come from: runs of ``command``, or traces of earlier ones."""
 
     trace: Trace
     command: Command | None
@@ -43,6 +46,20 @@ class _Source(NamedTuple):
     show_default=True,
     help="replay: try each learned access under the kernel's enforcement. live: run the command again, confined, "
     "and repair what is denied.",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Run the command this many times and learn from all runs; names that differ between them are then known "
+    "to change.",
+)
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Add to the profile that is there, and print what is new, instead of writing it anew. Nothing is removed "
+    "from it, so what you edited stays.",
 )
 @click.option("--trace", "trace_file", metavar="FILE", type=click.Path(path_type=Path), help="Keep the trace here.")
 @click.option(
@@ -68,6 +85,8 @@ def learn(
     name: str | None,
     tracer: str,
     verify: str,
+    runs: int,
+    update: bool,
     trace_file: Path | None,
     sources: tuple[Path, ...],
     allow: tuple[str, ...],
@@ -75,7 +94,7 @@ def learn(
     verbose: bool,
     command: tuple[str, ...],
 ) -> int:
-    """Run COMMAND once, watch what it touches, and write the smallest policy under which it still works.
+    """Run COMMAND, watch what it touches, and write the smallest policy under which it still works.
 
     The command runs as always: its input, output and terminal are its own. What sbx has to say comes afterwards, on
     standard error. Nothing is confined while learning.
@@ -83,6 +102,8 @@ def learn(
     \b
       sbx learn -- vibe                      learn an interactive session
       sbx learn --verify live -- vibe -p …   and run it again, confined, until nothing is denied
+      sbx learn --runs 2 -- vibe -p …        watch it twice: names that change from run to run show
+      sbx learn --update -- vibe             later: add what another session needs
       sbx run vibe                           from then on
 
     Exit status: 0 learned and verified, 1 there are findings to read, 2 usage, 3 this machine cannot (see
@@ -94,36 +115,41 @@ def learn(
     started = time.monotonic()
     if name is not None:
         check_name(name)
-    source = (
-        _from_traces(sources, command)
-        if sources
-        else _from_run(command, TracerName(tracer), variables, trace_file, name)
-    )
-    seconds["run"] = round(time.monotonic() - started, 3)
-    if source.trace.header.project != variables.project:
+    target = find(command) if command or not sources else None
+    source = _from_traces(sources, target, runs) if sources else None
+    if source is not None and source.trace.header.project != variables.project:
         variables = Variables(source.trace.header.project, variables.home)
+    typed = target.argv[0] if target else source.trace.header.command if source else ""
+    file = output or profile_path(name or name_for(typed))
+    # Read before the run: a profile that cannot be used must not cost a session.
+    existing = load(file, variables) if update and os.path.lexists(file) else None
+    if source is None:
+        assert target is not None
+        kept = trace_file or Path(trace_path(name or (existing.name if existing else name_for(typed))))
+        source = _from_runs(target, TracerName(tracer), variables, kept, runs, existing is not None)
+    seconds["run"] = round(time.monotonic() - started, 3)
 
     started = time.monotonic()
-    found = derive(source.trace, allowed)
+    found = _on_top(existing, derive(source.trace, allowed))
     seconds["policy"] = round(time.monotonic() - started, 3)
     started = time.monotonic()
     checked = check(verify, source.trace, found, variables, source.command, allowed)
     seconds["verify"] = round(time.monotonic() - started, 3)
     if checked.live is not None:
-        found = checked.live.cover
+        found = _on_top(existing, checked.live.cover)
     found = with_exposure(found, Map(variables.project, variables.home))
 
-    profile = _profile(name, source, found)
-    target = output or profile_path(profile.name)
-    write_atomically(target, dumps(profile, variables).encode())
+    profile = _profile(name or name_for(typed), typed, source.trace, found, existing)
+    write_atomically(file, dumps(profile, variables).encode())
     result = Result(
-        profile=target,
+        profile=file,
         trace=source.trace,
         cover=found,
         verification=checked,
         surface=surface(found.policy, source.trace.accesses),
         seconds=seconds,
         problems=source.problems,
+        news=news(existing.policy, found.policy) if existing else None,
     )
     if json_file:
         from reports.summary import summary
@@ -135,41 +161,67 @@ def learn(
     return 1 if findings(result) else 0
 
 
-def _from_run(
-    words: tuple[str, ...],
-    tracer: TracerName,
-    variables: Variables,
-    trace_file: Path | None,
-    name: str | None,
+def _from_runs(
+    command: Command, tracer: TracerName, variables: Variables, kept: Path, times: int, update: bool
 ) -> _Source:
-    command = find(words)
-    kept = trace_file or Path(trace_path(name or name_for(words[0])))
-    run = record(command, make_tracer(tracer), variables, kept)
-    if run.end.launch_errno:
-        raise _launch_failure(words[0], run)
-    problems = (f"the trace is incomplete: {to_text(str(kept))}: {run.file_problem}",) if run.file_problem else ()
-    return _Source(run.trace, command, problems)
+    """Run the command; the traces of all runs end up in ``kept``, with what it held before an update."""
+    earlier, problems = _earlier(kept, variables) if update else (None, [])
+    # A file that holds an earlier trace is not touched until there is something to put in its place.
+    runs = repeat(command, tracer, variables, None if earlier else kept, times, lambda n: _announce(n, times))
+    for run in runs:
+        if run.end.launch_errno:
+            raise _launch_failure(command.argv[0], run)
+    shown = to_text(str(kept))
+    problems += [f"the trace is incomplete: {shown}: {run.file_problem}" for run in runs if run.file_problem]
+    if len(runs) < times:
+        problems.append(f"of {times} runs {len(runs)} took place, because the last was interrupted")
+    trace = union(run.trace for run in runs)
+    if earlier or len(runs) > 1:
+        try:
+            write_atomically(str(kept), encode_trace(merge([earlier, trace]) if earlier else trace))
+        except SbxError as problem:
+            problems.append(f"the trace could not be kept: {problem}")
+    return _Source(trace, command, tuple(problems))
 
 
-def _from_traces(files: tuple[Path, ...], words: tuple[str, ...]) -> _Source:
-    return _Source(merge(read_trace(file) for file in files), find(words) if words else None, ())
+def _announce(number: int, times: int) -> None:
+    if number > 1:
+        click.echo(f"sbx: run {number} of {times}", err=True)
 
 
-def _profile(name: str | None, source: _Source, found: Cover) -> Profile:
-    typed = source.command.argv[0] if source.command else source.trace.header.command
-    end = source.trace.end
-    return Profile(
-        name=name or name_for(typed),
-        command=typed,
-        policy=found.policy,
-        partial=end is None or end.interrupted or bool(source.trace.skipped),
-    )
+def _earlier(kept: Path, variables: Variables) -> tuple[Trace | None, list[str]]:
+    """The trace that an update adds to, if it is of this project and home: paths of another would be foreign to it."""
+    if not kept.is_file():
+        return None, []
+    try:
+        trace = read_trace(kept)
+    except SbxError as problem:
+        return None, [f"the earlier trace was replaced: {problem}"]
+    same = (trace.header.project, trace.header.home) == (variables.project, variables.home)
+    return (trace, []) if same else (None, [])
+
+
+def _from_traces(files: tuple[Path, ...], command: Command | None, runs: int) -> _Source:
+    if runs > 1:
+        raise UsageError("--runs and --from-trace exclude each other", "give either a number of runs, or traces")
+    return _Source(union(read_trace(file) for file in files), command, ())
+
+
+def _on_top(existing: Profile | None, found: Cover) -> Cover:
+    return add_found(existing.policy, found) if existing else found
+
+
+def _profile(name: str, typed: str, trace: Trace, found: Cover, existing: Profile | None) -> Profile:
+    partial = trace.end is None or trace.end.interrupted or bool(trace.skipped)
+    if existing is not None:
+        # One recording that was seen to its end suffices.
+        return msgspec.structs.replace(existing, policy=found.policy, partial=existing.partial and partial)
+    return Profile(name=name, command=typed, policy=found.policy, partial=partial)
 
 
 def _launch_failure(name: str, run: Run) -> SbxError:
     """Why the command could not be exec'd although it is there: usually its interpreter is not."""
     import errno
-    import os
 
     from learner.interpreters import interpreters
 

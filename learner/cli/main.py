@@ -17,6 +17,7 @@ _COMMANDS = {
     "run": Lazy("learner.cli.run:run", "Run a command confined by its profile."),
     "show": Lazy("learner.cli.show:show", "What a profile grants, and which program needs it."),
     "why": Lazy("learner.cli.why:why", "Which grant admits a path, or which one would."),
+    "merge": Lazy("learner.cli.merge:merge", "Join profiles into one that grants what any of them grants."),
     "list": Lazy("learner.cli.list:list_profiles", "The profiles that you have."),
     "doctor": Lazy("learner.cli.doctor:doctor", "What this machine can watch and enforce."),
     "completion": Lazy("learner.cli.completion:completion", "Print the completion script of your shell."),

@@ -8,6 +8,7 @@ from learner.enforcers.landlock import LandlockEnforcer
 from learner.errors import MachineError
 from learner.findings import Verification
 from learner.launch import ensure_directories
+from learner.minimal import minimal
 from learner.places import Map
 from learner.session import live
 from learner.trace import Trace
@@ -22,8 +23,13 @@ def check(
     variables: Variables,
     command: Command | None,
     allowed: frozenset[str],
+    *,
+    minimize: bool = False,
 ) -> Verification:
-    """Verify ``found`` in the way that ``mode`` names; canaries always. What could not be done is in ``failure``."""
+    """Verify ``found`` in the way that ``mode`` names; canaries always. What could not be done is in ``failure``.
+
+    ``minimize``: drop first what nothing needs, and verify what is left.
+    """
     if mode == "off":
         return Verification("off")
     enforcer = LandlockEnforcer()
@@ -34,15 +40,19 @@ def check(
                 return Verification("live", failure="live verification needs the command to run")
             ensure_directories(found.policy)
             lively = live(command, trace, found, enforcer, variables, allowed, _announce)
-            found = lively.cover
-        replayed = replay.replay([(a, trace.programs[a.program].label) for a in trace.accesses], found.policy, enforcer)
+            found, trace = lively.cover, lively.trace
+        labelled = [(a, trace.programs[a.program].label) for a in trace.accesses]
+        smallest = minimal(labelled, found.policy, enforcer) if minimize else None
+        if smallest is not None:
+            found = found._replace(policy=smallest.policy)
+        replayed = replay.replay(labelled, found.policy, enforcer)
         released = canaries.check(found.policy, Map(variables.project, variables.home), enforcer)
         confinement = enforcer.prepare(found.policy)
         confinement.close()
     except (MachineError, probe.NoAnswer) as problem:
         remedy = getattr(problem, "remedy", "")
         return Verification(mode, failure=f"{problem}" + (f"; {remedy}" if remedy else ""))
-    return Verification(mode, replayed, lively, released, confinement.gaps)
+    return Verification(mode, replayed, lively, released, confinement.gaps, minimal=smallest)
 
 
 def _announce(number: int) -> None:

@@ -37,6 +37,11 @@ from learner.variables import Variables
     type=click.Path(path_type=Path),
     help="The trace it was learned from.",
 )
+@click.option(
+    "--minimal",
+    is_flag=True,
+    help="Leave each grant out in turn: something recorded must be refused. Drop the grants that nothing needs.",
+)
 @click.option("--json", "json_file", metavar="FILE|-", help="Write a summary with stable keys here.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.argument("profile", type=PROFILE, metavar="NAME|FILE")
@@ -44,6 +49,7 @@ from learner.variables import Variables
 def verify(
     mode: str,
     trace_file: Path | None,
+    minimal: bool,
     json_file: str | None,
     verbose: bool,
     profile: str,
@@ -52,7 +58,7 @@ def verify(
     """Prove that a profile admits what it was learned for, and that canaries are refused.
 
     The accesses come from the trace that `sbx learn` kept. A live verification that had to repair the profile
-    writes it back.
+    writes it back, and so does --minimal if it dropped grants.
 
     Exit status: 0 verified, 1 there are findings to read, 4 the profile or its trace cannot be used.
     """
@@ -63,11 +69,15 @@ def verify(
     target = find(words_after_dashes(command) or (found.command,)) if mode == "live" else None
     started = time.monotonic()
     cover = Cover(found.policy, (), ())
-    checked = check(mode, trace, cover, variables, target, frozenset())
+    checked = check(mode, trace, cover, variables, target, frozenset(), minimize=minimal)
+    changed = False
     if checked.live is not None and checked.live.repaired:
-        cover = checked.live.cover
-        repaired = Profile(found.name, found.command, cover.policy, found.partial, found.platform)
-        write_atomically(path, dumps(repaired, variables).encode())
+        cover, changed = checked.live.cover, True
+    if checked.minimal is not None and checked.minimal.dropped:
+        cover, changed = cover._replace(policy=checked.minimal.policy), True
+    if changed:
+        written = Profile(found.name, found.command, cover.policy, found.partial, found.platform)
+        write_atomically(path, dumps(written, variables).encode())
     cover = with_exposure(cover, Map(variables.project, variables.home))
     result = Result(
         profile=path,

@@ -1,6 +1,7 @@
 """Canaries against the real enforcer, and against enforcers that do not do what they should."""
 
 import os
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,11 +107,20 @@ def release(
     ]
 
 
+OURS = f"{os.getpid():x}t"
+"""Marks the names that this process made: others may be probing in /tmp at the same time."""
+
+
+@pytest.fixture(autouse=True)
+def _marked_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = secrets.token_hex
+    monkeypatch.setattr(secrets, "token_hex", lambda size: OURS + real(size))
+
+
 def leftovers(places: Map) -> list[str]:
     above = os.path.dirname(places.project)
-    return [
-        n for d in (places.home, places.project, above, "/tmp", "/etc") for n in os.listdir(d) if n.startswith(NAME)
-    ]
+    directories = (places.home, places.project, above, "/tmp", "/etc")
+    return [n for d in directories for n in os.listdir(d) if n.startswith(NAME) and OURS in n]
 
 
 def test_an_empty_policy_lets_none_through_but_for_stated_gaps(places: Map, user: int) -> None:

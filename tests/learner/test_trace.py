@@ -13,7 +13,7 @@ from samples import hostile_names
 from learner.access import Access, Kind
 from learner.errors import InputFileError
 from learner.interpreters import Interpreter, Via
-from learner.trace import VERSION, Header, Trace, TraceWriter, merge, read_trace, sort_key
+from learner.trace import VERSION, Header, Trace, TraceWriter, encode_trace, merge, read_trace, sort_key
 from tracers.events import Family, Operation, Transport
 from tracers.programs import Program
 
@@ -54,7 +54,9 @@ SAMPLE = sorted_trace(
         socket(Operation.CONNECT, r"\x00bus", family=Family.ABSTRACT, transport=Transport.OTHER),
     ],
     programs=(*PROGRAMS, Program(NASTY, NASTY, 1)),
-    header=msgspec.structs.replace(HEADER, command="\udcffibe", cwd=NASTY, project=NASTY, home="/h\\"),
+    header=msgspec.structs.replace(
+        HEADER, command="\udcffibe", cwd=NASTY, project=NASTY, home="/h\\", changing=(NASTY,)
+    ),
     links={"/w/l": NASTY, NASTY: "../x"},
     interpreted={NASTY: (Interpreter(Via.SHEBANG, NASTY), Interpreter(Via.ENV, "node"))},
     end=msgspec.structs.replace(END, lingering=("\udcff", "sleep"), notes=("a \udcfe note",), interrupted=True),
@@ -62,7 +64,10 @@ SAMPLE = sorted_trace(
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    assert read_trace(write(tmp_path / "t", SAMPLE)) == SAMPLE
+    path = write(tmp_path / "t", SAMPLE)
+    assert read_trace(path) == SAMPLE
+    path.write_bytes(encode_trace(SAMPLE))
+    assert read_trace(path) == SAMPLE
 
 
 def test_the_file_is_private_plain_text(tmp_path: Path) -> None:
@@ -228,6 +233,12 @@ def test_merging_keeps_the_worst_of_the_ends() -> None:
     assert both.skipped == 4
     for order in itertools.permutations([sorted_trace([]), sorted_trace([], end=None)]):
         assert merge(order).end is None
+
+
+def test_names_known_to_change_stay_known() -> None:
+    headers = [msgspec.structs.replace(HEADER, changing=names) for names in ((), ("/b",), ("/a", "/b"))]
+    merged = merge(msgspec.structs.replace(SAMPLE, header=header) for header in headers)
+    assert merged.header.changing == ("/a", "/b")
 
 
 def test_there_must_be_one() -> None:

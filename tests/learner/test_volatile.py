@@ -1,6 +1,9 @@
 import pytest
+from accesses import access, made
 
-from learner.volatile import is_volatile
+from learner.access import Access, Kind
+from learner.volatile import changing_names, is_volatile
+from tracers.events import Operation
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,38 @@ def test_names_of_one_run(name: str) -> None:
 )
 def test_names_that_stay(name: str) -> None:
     assert not is_volatile(name)
+
+
+CONFIG, ANN, BOB = "/h/.tool/config", "/h/.tool/ann", "/h/.tool/bob"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "changing"),
+    [
+        ([made(ANN)], [made(BOB)], {ANN, BOB}),
+        ([made(ANN), made(CONFIG)], [made(BOB), made(CONFIG)], {ANN, BOB}),
+        # The first run had to write what the second one finds.
+        ([made(ANN), made(CONFIG)], [made(BOB), access(Operation.READ, CONFIG)], {ANN, BOB}),
+        ([made(CONFIG)], [made(BOB), access(Operation.READ, CONFIG)], set()),
+        # A directory whose content the other run uses.
+        ([made(ANN, Kind.DIRECTORY)], [made(BOB, Kind.DIRECTORY), access(Operation.READ, f"{ANN}/x")], set()),
+        # The last run's file is tidied away.
+        ([made(ANN)], [made(BOB), access(Operation.REMOVE, ANN)], {ANN, BOB}),
+        # Nothing in its place, or something else.
+        ([made(ANN)], [], set()),
+        ([made(ANN)], [made("/h/bob")], set()),
+        ([made(ANN)], [made(BOB, Kind.DIRECTORY)], set()),
+        # What lies in a changing directory is not counted again.
+        ([made(ANN, Kind.DIRECTORY), made(f"{ANN}/x")], [made(BOB, Kind.DIRECTORY), made(f"{BOB}/x")], {ANN, BOB}),
+    ],
+)
+def test_names_that_differ_between_runs(first: list[Access], second: list[Access], changing: set[str]) -> None:
+    assert changing_names([tuple(first), tuple(second)]) == changing
+    assert changing_names([tuple(second), tuple(first)]) == changing
+    assert changing_names([tuple(first), tuple(first)]) == frozenset()
+
+
+def test_any_two_runs_may_differ() -> None:
+    runs = [(made(ANN),), (made(ANN), access(Operation.STAT, "/")), (made(BOB),)]
+    assert changing_names(runs) == {ANN, BOB}
+    assert changing_names(runs[:1]) == changing_names([]) == frozenset()

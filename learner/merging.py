@@ -1,0 +1,150 @@
+"""Policies joined: the union of what several grant, what one adds to another, and what is new in it.
+
+:func:`merge` gives the same grants in whatever order, and however often, policies are folded into it. For that a
+grant below a wider one keeps only the rights that the wider one lacks (a right says nothing twice), and the reasons
+of a grant that is left out go with it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from learner.cover import Cover, SensitiveUse
+from learner.places import ancestors
+from learner.policy import NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope, Witness
+from learner.words import endpoint, place, rights_phrase
+from tracers.events import Transport
+
+_Anchor = tuple[str, Scope]
+_Endpoint = tuple[NetworkAction, bool, str, int, Transport]
+
+
+class Novelty(NamedTuple):
+    """A grant that was not there before, or what was added to one: an object and words for what may be done."""
+
+    item: str
+    rights: str
+
+
+def merge(policies: Iterable[Policy]) -> Policy:
+    """Everything that any of ``policies`` grants, in canonical form.
+
+    Grants that give nothing beside the wider ones above them are left out, unless a launch makes their directory.
+    """
+    each = tuple(policies)
+    grants = _joined(grant for policy in each for grant in policy.grants if grant.rights or grant.ensure)
+    trees = _trees(grants.values())
+    kept = []
+    for _, grant in sorted(grants.items()):
+        wider = _wider(grant, trees)
+        # A directory that a launch makes stays whatever happens above it, so it states all that holds in it.
+        rights = grant.rights | wider if grant.ensure else grant.rights & ~wider
+        if rights or grant.ensure:
+            kept.append(msgspec.structs.replace(grant, rights=rights))
+    return Policy(tuple(kept), _joined_network(each))
+
+
+def add(old: Policy, more: Policy) -> Policy:
+    """``old`` with what ``more`` grants beyond it. Every grant of ``old`` stays, were it only to be read."""
+    grants = _joined((*old.grants, *more.grants))
+    trees = _trees(grants.values())
+    before = {(grant.path, grant.scope) for grant in old.grants}
+    kept = tuple(
+        grant
+        for anchor, grant in sorted(grants.items())
+        if anchor in before or grant.ensure or grant.rights & ~_wider(grant, trees)
+    )
+    return Policy(kept, _joined_network((old, more)))
+
+
+def add_found(old: Policy, found: Cover) -> Cover:
+    """``found`` on top of a policy; what that one opens of sensitive objects is no longer left out."""
+    policy = add(old, found.policy)
+    return found._replace(policy=policy, sensitive=tuple(_opened(use, old, policy) for use in found.sensitive))
+
+
+def news(old: Policy, new: Policy) -> tuple[Novelty, ...]:
+    """What ``new`` grants and ``old`` does not, sorted as the grants are."""
+    before = _joined(old.grants)
+    trees = _trees(before.values())
+    found = []
+    for anchor, grant in sorted(_joined(new.grants).items()):
+        same = before.get(anchor)
+        rights = grant.rights & ~_wider(grant, trees) & ~(same.rights if same else NO_RIGHT)
+        made = grant.ensure and not (same and same.ensure)
+        if rights or made:
+            words = [rights_phrase(rights)] if rights else []
+            found.append(Novelty(place(grant), ", ".join([*words, *(["made at launch"] if made else [])])))
+    known = {_endpoint(grant) for grant in old.network}
+    found += [Novelty(endpoint(n), n.action.value) for n in _joined_network((new,)) if _endpoint(n) not in known]
+    return tuple(found)
+
+
+def _joined(grants: Iterable[Grant]) -> dict[_Anchor, Grant]:
+    """One grant for each path and scope."""
+    found: dict[_Anchor, Grant] = {}
+    for grant in grants:
+        anchor = (grant.path, grant.scope)
+        same = found.get(anchor)
+        found[anchor] = Grant(
+            grant.path,
+            grant.scope,
+            grant.rights | (same.rights if same else NO_RIGHT),
+            _witnesses((*grant.witnesses, *(same.witnesses if same else ()))),
+            grant.ensure or bool(same and same.ensure),
+        )
+    return found
+
+
+def _joined_network(policies: Iterable[Policy]) -> tuple[NetworkGrant, ...]:
+    found: dict[_Endpoint, NetworkGrant] = {}
+    for grant in (n for policy in policies for n in policy.network):
+        same = found.get(_endpoint(grant))
+        witnesses = _witnesses((*grant.witnesses, *(same.witnesses if same else ())))
+        found[_endpoint(grant)] = msgspec.structs.replace(grant, witnesses=witnesses)
+    return tuple(grant for _, grant in sorted(found.items()))
+
+
+def _endpoint(grant: NetworkGrant) -> _Endpoint:
+    return grant.action, grant.abstract, grant.host, grant.port, grant.transport
+
+
+def _witnesses(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
+    """One witness for each program: all its operations, the shortest example, the largest number of objects."""
+    by_program: dict[str, list[Witness]] = defaultdict(list)
+    for witness in witnesses:
+        by_program[witness.program].append(witness)
+    return tuple(
+        Witness(
+            program=program,
+            operations=tuple(sorted({operation for w in same for operation in w.operations})),
+            example=min((w.example for w in same), key=lambda example: (len(example), example)),
+            objects=max(w.objects for w in same),
+        )
+        for program, same in sorted(by_program.items())
+    )
+
+
+def _trees(grants: Iterable[Grant]) -> dict[str, Right]:
+    return {grant.path: grant.rights for grant in grants if grant.scope is Scope.TREE}
+
+
+def _wider(grant: Grant, trees: dict[str, Right]) -> Right:
+    """What ``trees`` that hold ``grant`` and more give on its object."""
+    rights = trees.get(grant.path, NO_RIGHT) if grant.scope is Scope.FILE else NO_RIGHT
+    for directory in ancestors(grant.path):
+        rights |= trees.get(directory, NO_RIGHT)
+    return rights
+
+
+def _opened(use: SensitiveUse, old: Policy, policy: Policy) -> SensitiveUse:
+    """``use`` as it is under ``policy``, which is the one that it was found with on top of ``old``."""
+    named = NO_RIGHT
+    for grant in old.grants:
+        named |= grant.rights if grant.path == use.path else NO_RIGHT
+    if use.granted or not use.rights & ~named:  # named by itself: somebody decided so
+        return use._replace(granted=True, within="")
+    by = policy.admitting(use.path, use.rights)
+    return use._replace(within=by[0].path if by else "")
