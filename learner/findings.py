@@ -91,6 +91,7 @@ def _about_the_run(trace: Trace) -> list[str]:
         found.append("the run was interrupted: the profile is partial")
     if end.status:
         found.append(f"the command ended with status {end.status}: what it would have done next was not seen")
+        found += [f"before that failed {to_text(failure)}" for failure in end.failures]
     if end.lost or trace.skipped:
         found.append(f"{end.lost + trace.skipped} records were lost: the profile may lack something")
     if end.lingering:

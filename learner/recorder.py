@@ -6,8 +6,10 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from learner.access import UNNAMED, Access, Kind
+from learner.failures import Failures
 from learner.interpreters import MAX_DEPTH, Interpreter, Via, interpreters
 from learner.names import to_text
+from learner.places import Map
 from learner.resolver import Resolver, jail, kind_of
 from learner.trace import End, Header, Trace, TraceWriter, sort_key
 from tracers.events import Endpoint, Event, Family, HostTarget, Memory, Opaque, Operation, PathTarget
@@ -43,6 +45,7 @@ class Recorder:
         self._resolver = Resolver()
         self._accesses: set[Access] = set()
         self._interpreted: dict[str, tuple[Interpreter, ...]] = {}
+        self._failures = Failures(Map(header.project, header.home))
         self._unreadable = 0
         self._programs_written = 0
         self._links_written: set[str] = set()
@@ -86,6 +89,7 @@ class Recorder:
             interrupted=end.interrupted,
             lingering=end.lingering,
             notes=end.notes,
+            failures=self._failures.lines if end.status else (),
         )
         if self._writer is not None:
             self._write_programs()
@@ -168,6 +172,8 @@ class Recorder:
         if access in self._accesses:
             return
         self._accesses.add(access)
+        if access.outcome:
+            self._failures.note(access, self._programs[access.program].label)
         if self._writer is None:
             return
         self._write_programs()

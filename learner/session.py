@@ -14,6 +14,7 @@ from learner.denials import Denial, as_done, denials, missing
 from learner.enforcers.enforcer import Enforcer
 from learner.errors import MachineError, SbxError
 from learner.launch import ensure_directories
+from learner.merging import add_found
 from learner.places import Map
 from learner.policy import Policy
 from learner.recorder import Recorder
@@ -153,6 +154,7 @@ def live(
     ``on_round`` is called with the number of each run before it starts.
     """
     expected = learned.end.status if learned.end else 0
+    start = found.policy  # perhaps edited by hand: a repair only ever adds to it
     repaired: list[Denial] = []
     seen: set[Policy] = {found.policy}
     for number in range(1, MAX_ROUNDS + 1):
@@ -169,7 +171,7 @@ def live(
             confinement.close()
         left = denials(run.trace, found.policy, enforcer, learned)
         grown = merge([learned, _wanted(run.trace, left)])
-        better = derive(grown, allowed)
+        better = add_found(start, derive(grown, allowed))
         if not left or run.end.interrupted or better.policy in seen or number == MAX_ROUNDS:
             return Live(number, run.end.status, expected, tuple(repaired), left, found, learned)
         repaired += [d for d in left if missing(d.access, better.policy, enforcer) is None]

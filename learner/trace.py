@@ -51,6 +51,8 @@ class End(msgspec.Struct, frozen=True, tag="end"):
     interrupted: bool = False
     lingering: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    """The last few attempts that failed and could tell why a command did, oldest first, as ``program: what: why``."""
 
 
 class _Program(msgspec.Struct, frozen=True, tag="program"):
@@ -192,7 +194,10 @@ def _header_text(header: Header, turn: Callable[[str], str]) -> Header:
 
 def _end_text(end: End, turn: Callable[[str], str]) -> End:
     return msgspec.structs.replace(
-        end, lingering=tuple(turn(label) for label in end.lingering), notes=tuple(turn(note) for note in end.notes)
+        end,
+        lingering=tuple(turn(label) for label in end.lingering),
+        notes=tuple(turn(note) for note in end.notes),
+        failures=tuple(turn(failure) for failure in end.failures),
     )
 
 
@@ -333,4 +338,5 @@ def _sum_ends(ends: list[End]) -> End:
         interrupted=any(e.interrupted for e in ends),
         lingering=tuple(sorted({label for e in ends for label in e.lingering})),
         notes=tuple(sorted({note for e in ends for note in e.notes})),
+        failures=tuple(sorted({failure for e in ends for failure in e.failures})),
     )

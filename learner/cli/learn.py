@@ -133,7 +133,7 @@ def learn(
     found = _on_top(existing, derive(source.trace, allowed))
     seconds["policy"] = round(time.monotonic() - started, 3)
     started = time.monotonic()
-    checked = check(verify, source.trace, found, variables, source.command, allowed)
+    checked = check(verify, source.trace, found, variables, source.command, allowed, verbose=verbose)
     seconds["verify"] = round(time.monotonic() - started, 3)
     if checked.live is not None:
         found = _on_top(existing, checked.live.cover)

@@ -1,15 +1,18 @@
 """What several commands' options have in common."""
 
 import os
+import shlex
 import sys
 
 import click
 import msgspec
 
+from learner.enforcers.landlock import abi
 from learner.errors import SbxError
 from learner.names import to_text
+from learner.policy import Policy
 from learner.store import write_atomically
-from tracers.tracer import TracerName
+from tracers.tracer import Command, TracerName
 
 TRACERS = click.Choice([name.value for name in TracerName])
 VERIFICATIONS = click.Choice(["replay", "live", "off"])
@@ -23,6 +26,13 @@ def allowed_paths(given: tuple[str, ...]) -> frozenset[str]:
 def words_after_dashes(words: tuple[str, ...]) -> tuple[str, ...]:
     """The command that follows a profile's name: click leaves the ``--`` between them to us."""
     return words[1:] if words[:1] == ("--",) else words
+
+
+def show_launch(target: Command, policy: Policy) -> None:
+    """Say on standard error exactly what is started, and under what."""
+    held = f"landlock ABI {abi()}, {len(policy.grants)} path and {len(policy.network)} network grants"
+    words = " ".join(shlex.quote(to_text(word)) for word in target.argv)
+    click.echo(f"sbx: {held}\nsbx: exec {to_text(target.file)} as {words}", err=True)
 
 
 def emit_json(where: str, document: object) -> None:

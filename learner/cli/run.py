@@ -1,19 +1,17 @@
 """``sbx run``: the everyday command. Imports little: it stands before every start of the program."""
 
 import os
-import shlex
 import signal
 
 import click
 
-from learner.cli.options import words_after_dashes
+from learner.cli.options import show_launch, words_after_dashes
 from learner.cli.profiles import PROFILE, open_profile
 from learner.command import find
 from learner.enforcers.enforcer import Confinement
-from learner.enforcers.landlock import LandlockEnforcer, abi
+from learner.enforcers.landlock import LandlockEnforcer
 from learner.errors import InputFileError, LaunchError, MachineError, SbxError
 from learner.launch import ensure_directories, execute
-from learner.names import to_text
 from learner.profile import Profile
 from learner.variables import Variables
 from tracers.tracer import Command, exit_status
@@ -55,14 +53,9 @@ def _prepare(found: Profile) -> Confinement:
 
 def _watched(target: Command, found: Profile, confinement: Confinement) -> int:
     """Run in a child, to be able to tell how it ended."""
-    click.echo(
-        f"sbx: landlock ABI {abi()}, {len(found.policy.grants)} path and {len(found.policy.network)} network grants",
-        err=True,
-    )
     for gap in confinement.gaps:
         click.echo(f"sbx: gap: {gap.item}: {gap.reason}", err=True)
-    words = " ".join(shlex.quote(to_text(word)) for word in target.argv)
-    click.echo(f"sbx: exec {to_text(target.file)} as {words}", err=True)
+    show_launch(target, found.policy)
     pid = os.fork()
     if pid == 0:
         try:

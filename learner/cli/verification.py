@@ -3,6 +3,7 @@
 import click
 
 from learner import canaries, probe, replay
+from learner.cli.options import show_launch
 from learner.cover import Cover
 from learner.enforcers.landlock import LandlockEnforcer
 from learner.errors import MachineError
@@ -25,10 +26,11 @@ def check(
     allowed: frozenset[str],
     *,
     minimize: bool = False,
+    verbose: bool = False,
 ) -> Verification:
     """Verify ``found`` in the way that ``mode`` names; canaries always. What could not be done is in ``failure``.
 
-    ``minimize``: drop first what nothing needs, and verify what is left.
+    ``minimize``: drop first what nothing needs, and verify what is left. ``verbose``: show each confined launch.
     """
     if mode == "off":
         return Verification("off")
@@ -39,7 +41,14 @@ def check(
             if command is None:
                 return Verification("live", failure="live verification needs the command to run")
             ensure_directories(found.policy)
-            lively = live(command, trace, found, enforcer, variables, allowed, _announce)
+            target = command
+
+            def announce(number: int) -> None:
+                click.echo(f"sbx: confined run {number}", err=True)
+                if verbose:
+                    show_launch(target, found.policy)
+
+            lively = live(command, trace, found, enforcer, variables, allowed, announce)
             found, trace = lively.cover, lively.trace
         labelled = [(a, trace.programs[a.program].label) for a in trace.accesses]
         smallest = minimal(labelled, found.policy, enforcer) if minimize else None
@@ -53,7 +62,3 @@ def check(
         remedy = getattr(problem, "remedy", "")
         return Verification(mode, failure=f"{problem}" + (f"; {remedy}" if remedy else ""))
     return Verification(mode, replayed, lively, released, confinement.gaps, minimal=smallest)
-
-
-def _announce(number: int) -> None:
-    click.echo(f"sbx: confined run {number}", err=True)

@@ -69,7 +69,7 @@ def verify(
     target = find(words_after_dashes(command) or (found.command,)) if mode == "live" else None
     started = time.monotonic()
     cover = Cover(found.policy, (), ())
-    checked = check(mode, trace, cover, variables, target, frozenset(), minimize=minimal)
+    checked = check(mode, trace, cover, variables, target, frozenset(), minimize=minimal, verbose=verbose)
     changed = False
     if checked.live is not None and checked.live.repaired:
         cover, changed = checked.live.cover, True
