@@ -182,6 +182,9 @@ class _Coverer:
     def _place(self, need: Need) -> None:
         path = need.path
         place, directory = self._places.locate(path)
+        if place is Place.TEMPORARY:
+            self._grant(directory, Scope.TREE, need).ensure = True
+            return
         if place is Place.PROJECT and not need.right & Right.EXEC:
             self._grant(directory, Scope.TREE, need)
             return

@@ -10,6 +10,7 @@ class Place(enum.StrEnum):
     """A class of places in the file system."""
 
     PROJECT = "project"
+    TEMPORARY = "temporary"
     SYSTEM = "system"
     RUNTIME = "runtime"
     PROCESS = "process"
@@ -62,10 +63,14 @@ _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - names, not files
 
 
 class Map(NamedTuple):
-    """Where this run's own places are. Both absolute and without symlinks."""
+    """Where this run's own places are, absolute and without symlinks.
+
+    ``temporary`` is the private directory for temporary files, empty if the run had none.
+    """
 
     project: str
     home: str
+    temporary: str = ""
 
     @property
     def has_project(self) -> bool:
@@ -81,6 +86,8 @@ class Map(NamedTuple):
 
     def locate(self, path: str) -> tuple[Place, str]:
         """(class, its directory) of ``path``; the path itself as its directory where nothing wider may be granted."""
+        if self.temporary and is_within(path, self.temporary):
+            return Place.TEMPORARY, self.temporary
         if self.has_project and is_within(path, self.project):
             return Place.PROJECT, self.project
         for candidate in CLASSES:

@@ -45,7 +45,7 @@ class Recorder:
         self._resolver = Resolver()
         self._accesses: set[Access] = set()
         self._interpreted: dict[str, tuple[Interpreter, ...]] = {}
-        self._failures = Failures(Map(header.project, header.home))
+        self._failures = Failures(Map(header.project, header.home, header.temporary))
         self._unreadable = 0
         self._programs_written = 0
         self._links_written: set[str] = set()

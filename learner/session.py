@@ -59,6 +59,7 @@ def record(command: Command, tracer: Tracer, variables: Variables, file: Path | 
         cwd=os.getcwd(),
         project=variables.project,
         home=variables.home,
+        temporary=variables.temporary,
         uid=os.getuid(),
         tracer=tracer.name,
         kernel=platform.release(),
@@ -111,7 +112,7 @@ def derive(trace: Trace, allowed: frozenset[str]) -> Cover:
     """The policy for a trace (or several, merged)."""
     header = trace.header
     changing = frozenset(header.changing)
-    return cover(Map(header.project, header.home), trace.programs, trace.accesses, allowed, changing)
+    return cover(Map(header.project, header.home, header.temporary), trace.programs, trace.accesses, allowed, changing)
 
 
 class Live(NamedTuple):

@@ -24,6 +24,7 @@ VERSION = 1
 class Header(msgspec.Struct, frozen=True, tag="header"):
     """Where and how a trace was made. ``command`` is argv[0] only: arguments may hold secrets.
 
+    ``temporary``: the private directory that ``$TMPDIR`` named, empty if there was none.
     ``changing``: names that several runs, merged here, made differently (:func:`learner.volatile.changing_names`).
     They stand here because one run's part cannot be told from another's afterwards.
     """
@@ -37,6 +38,7 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     kernel: str
     started: float
     version: int = VERSION
+    temporary: str = ""
     changing: tuple[str, ...] = ()
 
 
@@ -188,6 +190,7 @@ def _header_text(header: Header, turn: Callable[[str], str]) -> Header:
         cwd=turn(header.cwd),
         project=turn(header.project),
         home=turn(header.home),
+        temporary=turn(header.temporary),
         changing=tuple(turn(name) for name in header.changing),
     )
 

@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 from learner.errors import UsageError
 from learner.names import from_text, to_text
+from learner.temporary import private_directory
 
 _VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)(?=/|\Z)")
 _DOLLARS = re.compile(r"\$\$?")
@@ -21,6 +22,7 @@ class Variables(NamedTuple):
 
     project: str
     home: str
+    temporary: str = ""
 
     @classmethod
     def here(cls) -> Self:
@@ -32,11 +34,12 @@ class Variables(NamedTuple):
         except OSError as error:
             raise UsageError(f"the current directory cannot be read ({error.strerror})", "cd to another one") from None
         home = os.path.realpath(home_directory())
-        return cls(project=_project(cwd, home), home=home)
+        return cls(project=_project(cwd, home), home=home, temporary=private_directory())
 
     def items(self) -> tuple[tuple[str, str], ...]:
         """(name, directory) pairs, by name."""
-        return ("HOME", self.home), ("PROJECT", self.project)
+        known = ("HOME", self.home), ("PROJECT", self.project)
+        return (*known, ("TMPDIR", self.temporary)) if self.temporary else known
 
     def contract(self, path: str) -> str:
         """The absolute ``path`` as portable text: the longest directory that fits becomes its variable.

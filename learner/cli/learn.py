@@ -8,6 +8,7 @@ from typing import NamedTuple
 import click
 import msgspec
 
+from learner import temporary
 from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json
 from learner.cli.verification import check
 from learner.command import find
@@ -116,9 +117,12 @@ def learn(
     if name is not None:
         check_name(name)
     target = find(command) if command or not sources else None
+    if target is not None:
+        temporary.use(variables.temporary)
     source = _from_traces(sources, target, runs) if sources else None
     if source is not None and source.trace.header.project != variables.project:
-        variables = Variables(source.trace.header.project, variables.home)
+        header = source.trace.header
+        variables = variables._replace(project=header.project, temporary=header.temporary)
     typed = target.argv[0] if target else source.trace.header.command if source else ""
     file = output or profile_path(name or name_for(typed))
     # Read before the run: a profile that cannot be used must not cost a session.
@@ -137,7 +141,7 @@ def learn(
     seconds["verify"] = round(time.monotonic() - started, 3)
     if checked.live is not None:
         found = _on_top(existing, checked.live.cover)
-    found = with_exposure(found, Map(variables.project, variables.home))
+    found = with_exposure(found, Map(*variables))
 
     profile = _profile(name or name_for(typed), typed, source.trace, found, existing)
     write_atomically(file, dumps(profile, variables).encode())

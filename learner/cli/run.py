@@ -5,6 +5,7 @@ import signal
 
 import click
 
+from learner import temporary
 from learner.cli.options import show_launch, words_after_dashes
 from learner.cli.profiles import PROFILE, open_profile
 from learner.command import find
@@ -12,6 +13,7 @@ from learner.enforcers.enforcer import Confinement
 from learner.enforcers.landlock import LandlockEnforcer
 from learner.errors import InputFileError, LaunchError, MachineError, SbxError
 from learner.launch import ensure_directories, execute
+from learner.places import is_within
 from learner.profile import Profile
 from learner.variables import Variables
 from tracers.tracer import Command, exit_status
@@ -35,6 +37,8 @@ def run(verbose: bool, profile: str, command: tuple[str, ...]) -> int:
     variables = Variables.here()
     found = open_profile(profile, variables)
     target = find(words_after_dashes(command) or (found.command,))
+    if any(is_within(grant.path, variables.temporary) for grant in found.policy.grants):
+        temporary.use(variables.temporary)
     confinement = _prepare(found)
     if not verbose:
         execute(target, confinement)

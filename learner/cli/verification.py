@@ -55,7 +55,7 @@ def check(
         if smallest is not None:
             found = found._replace(policy=smallest.policy)
         replayed = replay.replay(labelled, found.policy, enforcer)
-        released = canaries.check(found.policy, Map(variables.project, variables.home), enforcer)
+        released = canaries.check(found.policy, Map(*variables), enforcer)
         confinement = enforcer.prepare(found.policy)
         confinement.close()
     except (MachineError, probe.NoAnswer) as problem:

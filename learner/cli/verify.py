@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from learner import temporary
 from learner.cli.options import emit_json, words_after_dashes
 from learner.cli.profiles import PROFILE
 from learner.cli.verification import check
@@ -67,6 +68,8 @@ def verify(
     found = load(path, variables)
     trace = _trace(found, trace_file)
     target = find(words_after_dashes(command) or (found.command,)) if mode == "live" else None
+    if target is not None:
+        temporary.use(variables.temporary)
     started = time.monotonic()
     cover = Cover(found.policy, (), ())
     checked = check(mode, trace, cover, variables, target, frozenset(), minimize=minimal, verbose=verbose)
@@ -78,7 +81,7 @@ def verify(
     if changed:
         written = Profile(found.name, found.command, cover.policy, found.partial, found.platform)
         write_atomically(path, dumps(written, variables).encode())
-    cover = with_exposure(cover, Map(variables.project, variables.home))
+    cover = with_exposure(cover, Map(*variables))
     result = Result(
         profile=path,
         trace=trace,
