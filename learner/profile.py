@@ -104,7 +104,7 @@ def dumps(profile: Profile, variables: Variables) -> str:
     lines = [
         f"# What `{command}` may touch when `sbx run` starts it: what it was seen to need, and no more.",
         "# Whatever is not granted here, and can be refused, is refused. Edit it, commit it: it holds",
-        "# no secrets (no arguments, no environment). $PROJECT and $HOME are those of whoever runs it.",
+        "# no secrets (no arguments, no environment). $PROJECT, $HOME and $TMPDIR are those of whoever runs it.",
         "# After a change run `sbx verify`: it asks the kernel whether the policy does what it says.",
         f"version = {VERSION}",
         f"name = {_quote(to_text(profile.name))}",
