@@ -16,8 +16,8 @@ from typing import NamedTuple
 from learner import probe
 from learner.enforcers.enforcer import Enforcer
 from learner.names import to_text
-from learner.places import Map
-from learner.policy import NO_RIGHT, NetworkAction, Policy, Right
+from learner.places import Map, ancestors
+from learner.policy import DIRECTORY_RIGHTS, NO_RIGHT, NetworkAction, Policy, Right, Scope
 from learner.probe import Act, Probe
 from learner.sensitive import CATALOGUE
 from tracers.events import Transport
@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
 def check(policy: Policy, places: Map, enforcer: Enforcer) -> tuple[Outcome, ...]:
     """Release every canary under ``enforcer``. Raises :class:`learner.probe.NoAnswer`, MachineError."""
     with _cage(places) as found:
-        canaries = [c for c in found if not _granted(c, policy)]
+        canaries = [_below_a_single_directory(c, policy) for c in found if not _granted(c, policy)]
         probes = [c.probe for c in canaries]
         controls = probe.run(probes, None)
         confinement = enforcer.prepare(policy)
@@ -86,6 +86,14 @@ def _granted(canary: Canary, policy: Policy) -> bool:
             if not n.abstract
         )
     return canary.probe.act is Act.CONNECT_ABSTRACT and any(n.abstract for n in policy.network)
+
+
+def _below_a_single_directory(canary: Canary, policy: Policy) -> Canary:
+    """Name the gap for what lies beneath a directory whose own right is granted: some enforcers reach further down."""
+    if canary.gap or not canary.right & DIRECTORY_RIGHTS:
+        return canary
+    alone = {g.path for g in policy.grants if g.scope is Scope.FILE and g.rights & canary.right}
+    return canary if alone.isdisjoint(ancestors(canary.probe.path)) else canary._replace(gap="single directories")
 
 
 @contextmanager

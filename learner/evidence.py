@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import networkx as nx
 
-from learner.graph import Node, NodeKind, Relation, path, process
+from learner.graph import Node, NodeKind, Relation, process
 from tracers.events import Operation
 
 
@@ -33,13 +33,15 @@ def uses(graph: "nx.MultiDiGraph[Node]", node: Node) -> tuple[Use, ...]:
     return tuple(sorted(found))
 
 
-def linked_from(graph: "nx.MultiDiGraph[Node]", name: str) -> tuple[str, ...]:
-    """The symlinks that were walked and hold ``name`` itself, sorted."""
-    node = path(name)
+def pointing_at(graph: "nx.MultiDiGraph[Node]", node: Node) -> tuple[str, ...]:
+    """The symlinks that were walked and hold a path, or the host names that stood for an endpoint; sorted."""
     if node not in graph:
         return ()
     edges = graph.in_edges(node, data=True)
-    return tuple(sorted({source[1] for source, _, data in edges if data["relation"] is Relation.LINKS_TO}))
+    return tuple(sorted({source[1] for source, _, data in edges if data["relation"] in _POINTING}))
+
+
+_POINTING = (Relation.LINKS_TO, Relation.RESOLVED_TO)
 
 
 def _chain(graph: "nx.MultiDiGraph[Node]", user: Node) -> tuple[str, ...]:

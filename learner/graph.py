@@ -6,11 +6,10 @@ and, for ``ACCESSED``, the :class:`~learner.access.Access`.
 
 import enum
 import os
-from collections.abc import Iterator
 
 import networkx as nx
 
-from learner.access import Access, Kind, Meaning
+from learner.access import Access
 from learner.interpreters import Via
 from learner.trace import Trace
 from tracers.events import Operation
@@ -84,18 +83,6 @@ def target(access: Access) -> Node:
     if access.endpoint is not None:
         return NodeKind.ENDPOINT, access.object
     return path(access.object)
-
-
-def accesses(graph: "nx.MultiDiGraph[Node]") -> Iterator[Access]:
-    """Every access of the graph."""
-    for _, _, data in graph.edges(data=True):
-        if data["relation"] is Relation.ACCESSED:
-            yield data["access"]
-
-
-def needed(graph: "nx.MultiDiGraph[Node]") -> list[Access]:
-    """The accesses that a confined run must be allowed: those that got as far as their object."""
-    return [a for a in accesses(graph) if a.meaning is Meaning.DONE and a.kind is not Kind.OPAQUE]
 
 
 def _is_library(access: Access) -> bool:

@@ -164,10 +164,3 @@ class Policy(msgspec.Struct, frozen=True, dict=True):
         """The grants that give any of ``rights`` on ``path``, nearest first."""
         found = [g for g in self.grants if g.covers(path) and g.rights & rights]
         return tuple(sorted(found, key=lambda g: -len(g.path)))
-
-    def connects(self, host: str, port: int) -> bool:
-        """Whether a TCP connection to ``host``:``port`` is granted."""
-        return any(
-            n.action is NetworkAction.CONNECT and n.host == host and n.port == port and n.transport is Transport.TCP
-            for n in self.network
-        )

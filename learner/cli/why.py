@@ -9,9 +9,10 @@ import click
 from learner import words
 from learner.access import Kind
 from learner.cli.profiles import PROFILE, only_profile, open_profile
+from learner.errors import InputFileError
 from learner.explain import OPERATIONS, explain
 from learner.names import to_text
-from learner.policy import NetworkAction, NetworkGrant, Policy, right_names
+from learner.policy import NetworkAction, NetworkGrant, right_names
 from learner.profile import Profile, grant_toml, network_toml
 from learner.resolver import Resolution, Resolver
 from learner.store import name_for, trace_path
@@ -44,12 +45,11 @@ def why(path: str, profile: str | None, operation: str | None) -> int:
     """
     variables = Variables.here()
     known = open_profile(profile or only_profile(), variables)
-    policy = known.policy
     wanted = Operation(operation) if operation else None
     endpoint = _ENDPOINT.fullmatch(path)
     if endpoint and wanted in (None, Operation.CONNECT, Operation.BIND) and not os.path.lexists(path):
         action = NetworkAction.BIND if wanted is Operation.BIND else NetworkAction.CONNECT
-        return _why_endpoint(policy, action, endpoint["host"], int(endpoint["port"]), variables)
+        return _why_endpoint(known, action, endpoint["host"], int(endpoint["port"]), variables)
     return _why_path(known, path, wanted, variables)
 
 
@@ -72,10 +72,10 @@ def _why_path(known: Profile, path: str, wanted: Operation | None, variables: Va
         for grant in answer.admitting:
             click.echo(f"  by {words.reach(grant, variables)}  {words.rights_phrase(grant.rights)}")
             _show_reasons(words.reasons(grant.witnesses, variables, grant.path))
-        _show_evidence(known, found.path, variables)
+        _show_evidence(known, ("path", found.path), variables)
         return _ADMITTED
     click.echo(f"not admitted: {what}")
-    _show_evidence(known, found.path, variables)
+    _show_evidence(known, ("path", found.path), variables)
     needed = " ".join(right_names(answer.needed))
     for grant in answer.nearby:
         given = words.rights_phrase(grant.rights)
@@ -84,8 +84,8 @@ def _why_path(known: Profile, path: str, wanted: Operation | None, variables: Va
     return _NOT_ADMITTED
 
 
-def _why_endpoint(policy: Policy, action: NetworkAction, host: str, port: int, variables: Variables) -> int:
-    granted = [g for g in policy.network if (g.action, g.host, g.port, g.abstract) == (action, host, port, False)]
+def _why_endpoint(known: Profile, action: NetworkAction, host: str, port: int, variables: Variables) -> int:
+    granted = [g for g in known.policy.network if (g.action, g.host, g.port, g.abstract) == (action, host, port, False)]
     missing = NetworkGrant(action, host, port, Transport.TCP, ())
     if granted:
         click.echo(f"admitted: {action} {words.endpoint(missing)}")
@@ -93,8 +93,10 @@ def _why_endpoint(policy: Policy, action: NetworkAction, host: str, port: int, v
             about = words.endpoint(grant)
             click.echo(f"  by {grant.action} {about}")
             _show_reasons(words.reasons(grant.witnesses, variables, about))
+        _show_evidence(known, ("endpoint", words.endpoint(missing)), variables)
         return _ADMITTED
     click.echo(f"not admitted: {action} {words.endpoint(missing)}")
+    _show_evidence(known, ("endpoint", words.endpoint(missing)), variables)
     click.echo(f"This grant would admit it:\n\n{network_toml(missing, variables)}", nl=False)
     return _NOT_ADMITTED
 
@@ -104,20 +106,26 @@ def _show_links(resolver: Resolver, found: Resolution, variables: Variables) -> 
         click.echo(f"link: {variables.contract(link)} -> {to_text(resolver.targets[link])}")
 
 
-def _show_evidence(known: Profile, path: str, variables: Variables) -> None:
+def _show_evidence(known: Profile, about: tuple[str, str], variables: Variables) -> None:
     """What the trace that the profile was learned from, where it is kept, tells of this very object."""
     kept = Path(trace_path(name_for(known.name)))
     if not kept.exists():
         return
     # Imported here: the graph library takes longer to load than all else that `why` does.
     from learner import graph
-    from learner.evidence import linked_from, uses
+    from learner.evidence import pointing_at, uses
     from learner.trace import read_trace
 
-    evidence = graph.build(read_trace(kept))
-    for link in linked_from(evidence, path):
-        click.echo(f"  seen: {variables.contract(link)} is a link to it")
-    found = uses(evidence, graph.path(path))
+    try:
+        evidence = graph.build(read_trace(kept))
+    except InputFileError as problem:
+        click.echo(f"  (what was seen cannot be told: {problem})")
+        return
+    node = (graph.NodeKind(about[0]), about[1])
+    for name in pointing_at(evidence, node):
+        stands = "is a link to it" if name.startswith("/") else "was asked for by that name"
+        click.echo(f"  seen: {variables.contract(name)} {stands}")
+    found = uses(evidence, node)
     for use in found[:_SHOWN_USES]:
         result = os.strerror(use.outcome) if use.outcome else "done"
         why = f" to run {use.running}" if use.running else ""

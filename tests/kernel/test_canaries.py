@@ -172,6 +172,15 @@ def test_an_enforcer_that_grants_too_much_is_found_out(places: Map, user: int) -
     ]
 
 
+def test_what_lies_beneath_a_single_directory_is_a_known_gap(places: Map, user: int) -> None:
+    # Landlock cannot grant listing one directory without those in it.
+    found = release(places, user, policy((places.home, Scope.FILE, Right.LIST)))
+    listed = [(v, known) for c, v, known in found if c.name == "list a file in the home directory"]
+    assert listed == [(Verdict.THROUGH, True)]
+    read = [v for c, v, _ in found if c.name == "read a file in the home directory"]
+    assert read == [Verdict.REFUSED]
+
+
 def test_an_open_port_is_found_out(places: Map, user: int) -> None:
     require(abi() >= 4, "Landlock sees TCP from ABI 4 on")
     everywhere = NetworkGrant(NetworkAction.CONNECT, "127.0.0.1", 0, Transport.TCP, ())

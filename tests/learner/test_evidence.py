@@ -6,7 +6,7 @@ from accesses import END, HEADER, PROGRAMS, access
 
 from learner import graph
 from learner.access import Access, Kind
-from learner.evidence import Use, linked_from, uses
+from learner.evidence import Use, pointing_at, uses
 from learner.trace import Trace
 from tracers.events import Operation
 
@@ -31,10 +31,10 @@ def test_uses_name_the_chain_of_programs_and_the_result() -> None:
         Use(("vibe", "git"), Operation.READ, 0),
     )
     assert uses(built, graph.path("/lib/ld.so")) == (Use(("vibe",), Operation.EXEC, 0, "/usr/bin/git"),)
-    assert linked_from(built, "/etc/passwd") == ("/etc/alias",)
+    assert pointing_at(built, graph.path("/etc/passwd")) == ("/etc/alias",)
 
 
 def test_nothing_is_known_of_what_was_not_touched() -> None:
     built = graph.build(Trace(HEADER, PROGRAMS, (), {}, {}, END))
     assert uses(built, graph.path("/etc/passwd")) == ()
-    assert linked_from(built, "/etc/passwd") == ()
+    assert pointing_at(built, graph.path("/etc/passwd")) == ()

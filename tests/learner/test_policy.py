@@ -6,8 +6,7 @@ from accesses import paths, policy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learner.policy import NO_RIGHT, NetworkAction, NetworkGrant, Policy, Right, Scope, parse_rights, right_names
-from tracers.events import Transport
+from learner.policy import NO_RIGHT, Policy, Right, Scope, parse_rights, right_names
 
 _rights = st.sampled_from(list(Right))
 _policies = st.lists(st.tuples(paths, st.sampled_from(Scope), _rights), max_size=8).map(lambda given: policy(*given))
@@ -43,14 +42,6 @@ def test_the_nearest_grant_admits_first() -> None:
         ("/a", Scope.TREE, Right.READ), ("/a/b", Scope.TREE, Right.READ), ("/a/b/c", Scope.FILE, Right.WRITE)
     )
     assert [g.path for g in nested.admitting("/a/b/c", Right.READ)] == ["/a/b", "/a"]
-
-
-def test_connections() -> None:
-    grant = NetworkGrant(NetworkAction.CONNECT, "example.org", 443, Transport.TCP, ())
-    one = Policy(network=(grant,))
-    assert one.connects("example.org", 443)
-    assert not one.connects("example.org", 80)
-    assert not one.connects("example.com", 443)
 
 
 @given(st.lists(_rights, unique=True))
