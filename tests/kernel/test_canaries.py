@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from accesses import policy
 from capability import require
-from children import NOBODY, USERS, area_of, in_child
+from children import NOBODY, area_of, in_child
 
 from learner import canaries
 from learner.access import Access
@@ -29,16 +29,6 @@ pytestmark = pytest.mark.kernel
 SECRETS = (".ssh/id_ed25519", ".netrc", ".aws/credentials", ".bashrc", ".gitconfig")
 EVERYTHING = ~NO_RIGHT
 KNOWN = {gap.item for gap in kernel_gaps(abi() or 1)}
-
-
-@pytest.fixture(autouse=True)
-def _landlock() -> None:
-    require(abi(), "Landlock is missing or switched off")
-
-
-@pytest.fixture(params=USERS, ids=lambda uid: f"uid{uid}")
-def user(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
 
 
 @pytest.fixture

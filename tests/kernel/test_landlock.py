@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from capability import require
-from children import USERS, area_of, in_child, listing
+from children import area_of, in_child, listing
 
 from learner.enforcers.enforcer import Strength
 from learner.enforcers.landlock import LandlockEnforcer, abi, ephemeral_ports, kernel_gaps
@@ -30,16 +30,6 @@ SYSTEM = [
     (d, TREE, Right.READ | Right.LIST | Right.EXEC) for d in ("/usr", "/bin", "/lib", "/lib64") if os.path.isdir(d)
 ]
 Grants = list[tuple[str, Scope, Right]]
-
-
-@pytest.fixture(autouse=True)
-def _landlock() -> None:
-    require(abi(), "Landlock is missing or switched off")
-
-
-@pytest.fixture(params=USERS, ids=lambda uid: f"uid{uid}")
-def user(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
 
 
 @pytest.fixture

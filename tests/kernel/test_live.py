@@ -22,11 +22,6 @@ from tracers.events import Operation
 pytestmark = pytest.mark.kernel
 
 
-@pytest.fixture(autouse=True)
-def _landlock() -> None:
-    require(abi(), "Landlock is missing or switched off")
-
-
 USED = 'cat /dev/null > used; mkdir -p "$1"; seq 1 >/dev/null; '
 """Programs that a script uses later on, so that what they need is known."""
 

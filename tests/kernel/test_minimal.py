@@ -36,11 +36,6 @@ rm "$1/.tool/old"
 """
 
 
-@pytest.fixture(autouse=True)
-def _landlock() -> None:
-    require(abi(), "Landlock is missing or switched off")
-
-
 @pytest.fixture
 def learned(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Learned:
     made = account(str(scratch), monkeypatch.chdir)

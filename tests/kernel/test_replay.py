@@ -39,11 +39,6 @@ rmdir "$1/.tool/empty"
 """
 
 
-@pytest.fixture(autouse=True)
-def _landlock() -> None:
-    require(abi(), "Landlock is missing or switched off")
-
-
 @pytest.fixture
 def learned(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Learned:
     made = account(str(scratch), monkeypatch.chdir)
