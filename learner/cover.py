@@ -193,12 +193,12 @@ class _Coverer:
             return
         if need.access.operation is Operation.MKDIR and self._is_made_by_launch(need):
             return
-        own = self._own_directory(path)
-        made = self._topmost_made(path)
+        made = self._made(path)
+        own = self._own_among(made)
         if own is not None:
             self._grant(own, Scope.TREE, need).ensure = True
-        elif made is not None and not self._stays_alone(made, need):
-            self._change_directory(os.path.dirname(made), need)
+        elif made and not self._stays_alone(made[0], need):
+            self._change_directory(os.path.dirname(made[0]), need)
         elif need.right & ~_ON_OBJECTS:
             self._change_directory(path, need)
         elif place in (Place.SYSTEM, Place.RUNTIME) and not need.right & ~_READING:
@@ -219,13 +219,12 @@ class _Coverer:
         """The names on the way to ``path`` that the program made itself, topmost first."""
         return [name for name in (*reversed(ancestors(path)), path) if name in self._created]
 
-    def _topmost_made(self, path: str) -> str | None:
-        made = self._made(path)
-        return made[0] if made else None
-
     def _own_directory(self, path: str) -> str | None:
         """The directory at or above ``path`` that the program made for itself and will use again."""
-        for name in self._made(path):
+        return self._own_among(self._made(path))
+
+    def _own_among(self, made: list[str]) -> str | None:
+        for name in made:
             if self._places.is_shared(name):
                 continue
             mine = name in self._made_directories and not is_temporary(os.path.dirname(name))

@@ -9,8 +9,8 @@ from learner.cover import Cover, SensitiveUse
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.places import Map, Place, ancestors, is_temporary
-from learner.policy import Policy, Scope, right_names
-from learner.sensitive import Catalogue, Concern
+from learner.policy import Policy, Right, Scope, right_names
+from learner.sensitive import Catalogue, Concern, Entry
 
 
 def with_exposure(found: Cover, places: Map) -> Cover:
@@ -31,11 +31,7 @@ def with_exposure(found: Cover, places: Map) -> Cover:
             # Everybody's: what lies in it today says nothing about tomorrow, so it is named as a whole.
             gaps.append(Gap(to_text(top), "granted as a whole, so other programs' temporary files are open as well"))
             continue
-        for path in _sensitive_below(top, policy, catalogue):
-            rights = policy.rights_on(path)
-            entry = catalogue.match(path, rights)
-            if entry is None:
-                continue
+        for path, rights, entry in _sensitive_below(top, policy, catalogue):
             if entry.concern is Concern.CHANGE:
                 words = ", ".join(right_names(rights))
                 gaps.append(Gap(to_text(path), f"{entry.reason}; open ({words}) within {to_text(top)}"))
@@ -44,18 +40,20 @@ def with_exposure(found: Cover, places: Map) -> Cover:
     return found._replace(sensitive=tuple(sorted(secrets, key=lambda use: use.path)), gaps=tuple(sorted(gaps)))
 
 
-def _sensitive_below(top: str, policy: Policy, catalogue: Catalogue) -> list[str]:
-    """The topmost sensitive names in a tree, sorted."""
+def _sensitive_below(top: str, policy: Policy, catalogue: Catalogue) -> list[tuple[str, Right, Entry]]:
+    """The topmost sensitive names in a tree, with what is granted on each and why it matters; by name."""
     found = []
     todo = [top]
     while todo:
         try:
             with os.scandir(todo.pop()) as entries:
                 for entry in entries:
-                    if catalogue.match(entry.path, policy.rights_on(entry.path)):
-                        found.append(entry.path)
+                    rights = policy.rights_on(entry.path)
+                    match = catalogue.match(entry.path, rights)
+                    if match is not None:
+                        found.append((entry.path, rights, match))
                     elif entry.is_dir(follow_symlinks=False):
                         todo.append(entry.path)
         except OSError:
             continue
-    return sorted(found)
+    return sorted(found, key=lambda item: item[0])

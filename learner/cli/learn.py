@@ -1,5 +1,6 @@
 """``sbx learn``: watch a command, write its profile, prove it."""
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from learner.cover import Cover
 from learner.errors import NotExecutable, NotFound, SbxError, UsageError
 from learner.exposure import with_exposure
 from learner.findings import Result, findings
+from learner.interpreters import interpreters
 from learner.merging import add_found, news
 from learner.names import to_text
 from learner.places import Map
@@ -134,13 +136,15 @@ def learn(
     seconds["run"] = round(time.monotonic() - started, 3)
 
     started = time.monotonic()
-    found = _on_top(existing, derive(source.trace, allowed))
+    found = derive(source.trace, allowed)
+    if existing is not None:
+        found = add_found(existing.policy, found)
     seconds["policy"] = round(time.monotonic() - started, 3)
     started = time.monotonic()
     checked = check(verify, source.trace, found, variables, source.command, allowed, verbose=verbose)
     seconds["verify"] = round(time.monotonic() - started, 3)
     if checked.live is not None:
-        found = _on_top(existing, checked.live.cover)
+        found = checked.live.cover
     found = with_exposure(found, Map(*variables))
 
     profile = _profile(name or name_for(typed), typed, source.trace, found, existing)
@@ -211,10 +215,6 @@ def _from_traces(files: tuple[Path, ...], command: Command | None, runs: int) ->
     return _Source(union(read_trace(file) for file in files), command, ())
 
 
-def _on_top(existing: Profile | None, found: Cover) -> Cover:
-    return add_found(existing.policy, found) if existing else found
-
-
 def _profile(name: str, typed: str, trace: Trace, found: Cover, existing: Profile | None) -> Profile:
     partial = trace.end is None or trace.end.interrupted or bool(trace.skipped)
     if existing is not None:
@@ -225,10 +225,6 @@ def _profile(name: str, typed: str, trace: Trace, found: Cover, existing: Profil
 
 def _launch_failure(name: str, run: Run) -> SbxError:
     """Why the command could not be exec'd although it is there: usually its interpreter is not."""
-    import errno
-
-    from learner.interpreters import interpreters
-
     shown = to_text(name)
     reason = os.strerror(run.end.launch_errno)
     for access in run.trace.accesses:
