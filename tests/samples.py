@@ -104,11 +104,9 @@ witnesses = st.builds(
     objects=st.integers(min_value=1, max_value=10**9),
 )
 _witness_tuples = st.lists(witnesses, max_size=3).map(lambda found: tuple(sorted(found)))
-_rights = st.lists(st.sampled_from(Right), max_size=4).map(
-    lambda rights: functools.reduce(operator.or_, rights, NO_RIGHT)
-)
+rights = st.lists(st.sampled_from(Right), max_size=4).map(lambda some: functools.reduce(operator.or_, some, NO_RIGHT))
 
-grants = st.builds(Grant, paths, st.sampled_from(Scope), _rights, _witness_tuples, st.booleans())
+grants = st.builds(Grant, paths, st.sampled_from(Scope), rights, _witness_tuples, st.booleans())
 network_grants = st.builds(
     NetworkGrant,
     st.sampled_from(NetworkAction),

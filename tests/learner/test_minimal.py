@@ -7,6 +7,7 @@ import pytest
 from accesses import HOME, access, accesses, paths, policy
 from hypothesis import given
 from hypothesis import strategies as st
+from samples import rights
 
 from learner import minimal as module
 from learner import probe
@@ -74,7 +75,7 @@ _grants = st.builds(
     Grant,
     path=paths,
     scope=st.sampled_from(Scope),
-    rights=st.sets(st.sampled_from(Right), min_size=1).map(lambda some: Right(sum(r.value for r in some))),
+    rights=rights.filter(bool),
     witnesses=st.just(()),
     ensure=st.booleans(),
 )
