@@ -5,7 +5,7 @@ No enforcer of today can close one file below a granted directory (Landlock has 
 
 import os
 
-from learner.cover import Cover, SensitiveUse
+from learner.derivation import Derived, SensitiveUse
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.places import Map, Place, ancestors, is_temporary
@@ -13,7 +13,7 @@ from learner.policy import Policy, Right, Scope, right_names
 from learner.sensitive import Catalogue, Concern, Entry
 
 
-def with_exposure(found: Cover, places: Map) -> Cover:
+def with_exposure(found: Derived, places: Map) -> Derived:
     """``found`` with what its policy opens of the catalogue on this machine now (it reads the granted directories).
 
     Secrets are added to what is sensitive; places whose change runs code outside of the sandbox later are gaps.

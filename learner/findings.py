@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from learner.canaries import Outcome, Verdict
-from learner.cover import Cover, SensitiveUse
+from learner.derivation import Derived, SensitiveUse
 from learner.gaps import Gap
 from learner.merging import Novelty
 from learner.minimal import Minimal
@@ -34,7 +34,7 @@ class Result(NamedTuple):
 
     profile: str
     trace: Trace
-    cover: Cover
+    cover: Derived
     verification: Verification
     surface: Surface
     seconds: dict[str, float]

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from learner.cover import Cover, SensitiveUse
 from learner.places import ancestors
 from learner.policy import NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope, Witness
 from learner.words import endpoint, place, rights_phrase
@@ -57,12 +56,6 @@ def add(old: Policy, more: Policy) -> Policy:
         if anchor in before or grant.ensure or grant.rights & ~_wider(grant, trees)
     )
     return Policy(kept, _joined_network((old, more)))
-
-
-def add_found(old: Policy, found: Cover) -> Cover:
-    """``found`` on top of a policy; what that one opens of sensitive objects is no longer left out."""
-    policy = add(old, found.policy)
-    return found._replace(policy=policy, sensitive=tuple(_opened(use, old, policy) for use in found.sensitive))
 
 
 def news(old: Policy, new: Policy) -> tuple[Novelty, ...]:
@@ -137,14 +130,3 @@ def _wider(grant: Grant, trees: dict[str, Right]) -> Right:
     for directory in ancestors(grant.path):
         rights |= trees.get(directory, NO_RIGHT)
     return rights
-
-
-def _opened(use: SensitiveUse, old: Policy, policy: Policy) -> SensitiveUse:
-    """``use`` as it is under ``policy``, which is the one that it was found with on top of ``old``."""
-    named = NO_RIGHT
-    for grant in old.grants:
-        named |= grant.rights if grant.path == use.path else NO_RIGHT
-    if use.granted or not use.rights & ~named:  # named by itself: somebody decided so
-        return use._replace(granted=True, within="")
-    by = policy.admitting(use.path, use.rights)
-    return use._replace(within=by[0].path if by else "")

@@ -110,6 +110,13 @@ class Grant(msgspec.Struct, frozen=True):
         return self.path == "/" or path.startswith(self.path + "/")
 
 
+_DEVICE = Right.READ | Right.WRITE | Right.TRUNCATE
+
+ALWAYS = tuple(Grant(f"/dev/{name}", Scope.FILE, _DEVICE, ()) for name in ("full", "null", "random", "urandom", "zero"))
+"""What every policy admits without saying so, and every enforcer opens: devices that keep nothing and tell nothing
+(null(4), random(4), full(4)). Programs take them for granted, and one run may not show it."""
+
+
 class NetworkAction(enum.StrEnum):
     """What a network grant allows."""
 
@@ -133,7 +140,7 @@ class NetworkGrant(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True, dict=True):
-    """All that is granted; everything else that an enforcer can refuse is refused. Sorted."""
+    """All that is granted beside :data:`ALWAYS`; everything else that an enforcer can refuse is refused. Sorted."""
 
     grants: tuple[Grant, ...] = ()
     network: tuple[NetworkGrant, ...] = ()
@@ -155,12 +162,12 @@ class Policy(msgspec.Struct, frozen=True, dict=True):
         """The rights of single grants and of trees, by path: there may be ten thousand, asked ten thousand times."""
         singles: dict[str, Right] = {}
         trees: dict[str, Right] = {}
-        for grant in self.grants:
+        for grant in (*ALWAYS, *self.grants):
             found = singles if grant.scope is Scope.FILE else trees
             found[grant.path] = found.get(grant.path, NO_RIGHT) | grant.rights
         return singles, trees
 
     def admitting(self, path: str, rights: Right) -> tuple[Grant, ...]:
         """The grants that give any of ``rights`` on ``path``, nearest first."""
-        found = [g for g in self.grants if g.covers(path) and g.rights & rights]
+        found = [g for g in (*ALWAYS, *self.grants) if g.covers(path) and g.rights & rights]
         return tuple(sorted(found, key=lambda g: -len(g.path)))

@@ -5,11 +5,11 @@ import time
 from collections.abc import Container
 from typing import NamedTuple
 
+from learner import census
 from learner.access import UNNAMED, Access, Kind
 from learner.failures import Failures
 from learner.interpreters import MAX_DEPTH, Interpreter, Via, interpreters
 from learner.names import to_text
-from learner.places import Map
 from learner.resolver import Resolver, jail, kind_of
 from learner.trace import End, Header, Trace, TraceWriter, sort_key
 from tracers.events import Endpoint, Event, Family, HostTarget, Memory, Opaque, Operation, PathTarget
@@ -45,7 +45,8 @@ class Recorder:
         self._resolver = Resolver()
         self._accesses: set[Access] = set()
         self._interpreted: dict[str, tuple[Interpreter, ...]] = {}
-        self._failures = Failures(Map(header.project, header.home, header.temporary))
+        self._places = header.places
+        self._failures = Failures(self._places)
         self._unreadable = 0
         self._programs_written = 0
         self._links_written: set[str] = set()
@@ -91,8 +92,11 @@ class Recorder:
             notes=end.notes,
             failures=self._failures.lines if end.status else (),
         )
+        beside = census.take(self._accesses, self._places)
         if self._writer is not None:
             self._write_programs()
+            for path, seen in sorted(beside.items()):
+                self._writer.beside(path, seen)
             self._writer.end(last)
             self._writer.close()
         return Trace(
@@ -102,6 +106,7 @@ class Recorder:
             dict(sorted(self._resolver.targets.items())),
             dict(sorted(self._interpreted.items())),
             last,
+            beside=beside,
         )
 
     # --- resolving

@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from learner.cover import Cover, cover
+from learner import census, derivation
 from learner.denials import Denial, as_done, denials, missing
+from learner.derivation import DEFAULT, Derived, Scale, add_found
 from learner.enforcers.enforcer import Enforcer
 from learner.errors import MachineError, SbxError
 from learner.launch import ensure_directories
-from learner.merging import add_found
-from learner.places import Map
 from learner.policy import Policy
 from learner.recorder import Recorder
 from learner.trace import Header, Trace, TraceWriter, merge
@@ -108,11 +107,14 @@ def union(traces: Iterable[Trace]) -> Trace:
     return msgspec.structs.replace(merged, header=header)
 
 
-def derive(trace: Trace, allowed: frozenset[str]) -> Cover:
-    """The policy for a trace (or several, merged)."""
-    header = trace.header
-    changing = frozenset(header.changing)
-    return cover(Map(header.project, header.home, header.temporary), trace.programs, trace.accesses, allowed, changing)
+def derive(trace: Trace, allowed: frozenset[str], scale: Scale = DEFAULT) -> Derived:
+    """The policy for a trace (or several, merged).
+
+    What lies beside the objects is looked up now for a trace that was cut short before it was recorded.
+    """
+    places, changing = trace.header.places, frozenset(trace.header.changing)
+    beside = trace.beside or census.take(trace.accesses, places)
+    return derivation.derive(places, trace.programs, trace.accesses, beside, allowed, changing, scale)
 
 
 class Live(NamedTuple):
@@ -126,7 +128,7 @@ class Live(NamedTuple):
     expected: int
     repaired: tuple[Denial, ...]
     denied: tuple[Denial, ...]
-    cover: Cover
+    cover: Derived
     trace: Trace
 
     @property
@@ -144,7 +146,7 @@ class Live(NamedTuple):
 def live(
     command: Command,
     learned: Trace,
-    found: Cover,
+    found: Derived,
     enforcer: Enforcer,
     variables: Variables,
     allowed: frozenset[str],

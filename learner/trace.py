@@ -13,9 +13,11 @@ from typing import BinaryIO
 import msgspec
 
 from learner.access import Access
+from learner.census import Beside
 from learner.errors import InputFileError
 from learner.interpreters import Interpreter
 from learner.names import from_text, to_text
+from learner.places import Map
 from tracers.programs import Program, ProgramTable
 
 VERSION = 1
@@ -24,7 +26,8 @@ VERSION = 1
 class Header(msgspec.Struct, frozen=True, tag="header"):
     """Where and how a trace was made. ``command`` is argv[0] only: arguments may hold secrets.
 
-    ``temporary``: the private directory that ``$TMPDIR`` named, empty if there was none.
+    ``temporary``: the private directory that ``$TMPDIR`` named; ``prefix``: where the program is installed; empty if
+    there was none.
     ``changing``: names that several runs, merged here, made differently (:func:`learner.volatile.changing_names`).
     They stand here because one run's part cannot be told from another's afterwards.
     """
@@ -40,6 +43,12 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     version: int = VERSION
     temporary: str = ""
     changing: tuple[str, ...] = ()
+    prefix: str = ""
+
+    @property
+    def places(self) -> Map:
+        """Where this run's own places are."""
+        return Map(self.project, self.home, self.temporary, self.prefix)
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
@@ -78,14 +87,19 @@ class _Access(msgspec.Struct, frozen=True, tag="access"):
     a: Access
 
 
-_Line = Header | End | _Program | _Link | _Interpreted | _Access
+class _Beside(msgspec.Struct, frozen=True, tag="beside"):
+    path: str
+    b: Beside
+
+
+_Line = Header | End | _Program | _Link | _Interpreted | _Access | _Beside
 
 
 class Trace(msgspec.Struct, frozen=True):
     """One run (or several, merged). ``accesses`` are sorted; ``programs`` are indexed by them.
 
     ``links``: each symlink walked and its text. ``interpreted``: each executed file and what it names.
-    ``end`` is None when the trace was cut short.
+    ``end`` is None when the trace was cut short. ``beside``: what exists beside the objects, by directory.
     """
 
     header: Header
@@ -95,6 +109,7 @@ class Trace(msgspec.Struct, frozen=True):
     interpreted: dict[str, tuple[Interpreter, ...]]
     end: End | None
     skipped: int = 0
+    beside: dict[str, Beside] = {}
 
 
 class TraceWriter:
@@ -127,6 +142,10 @@ class TraceWriter:
     def access(self, access: Access) -> None:
         """A distinct access."""
         self._write(_Access(_access_text(access, to_text)))
+
+    def beside(self, path: str, beside: Beside) -> None:
+        """What exists in a directory beside what was needed."""
+        self._write(_Beside(to_text(path), beside))
 
     def end(self, end: End) -> None:
         """The last line."""
@@ -178,6 +197,8 @@ def encode_trace(trace: Trace) -> bytes:
         writer.interpreted(path, by)
     for access in trace.accesses:
         writer.access(access)
+    for path, beside in sorted(trace.beside.items()):
+        writer.beside(path, beside)
     if trace.end is not None:
         writer.end(trace.end)
     return stream.getvalue()
@@ -191,6 +212,7 @@ def _header_text(header: Header, turn: Callable[[str], str]) -> Header:
         project=turn(header.project),
         home=turn(header.home),
         temporary=turn(header.temporary),
+        prefix=turn(header.prefix),
         changing=tuple(turn(name) for name in header.changing),
     )
 
@@ -232,6 +254,7 @@ def read_trace(path: Path) -> Trace:
     accesses: set[Access] = set()
     links: dict[str, str] = {}
     interpreted: dict[str, tuple[Interpreter, ...]] = {}
+    beside: dict[str, Beside] = {}
     skipped = 0
     for raw in data.split(b"\n"):
         if not raw:
@@ -253,6 +276,8 @@ def read_trace(path: Path) -> Trace:
             elif isinstance(line, _Interpreted):
                 by = tuple(Interpreter(i.via, from_text(i.path)) for i in line.by)
                 interpreted[from_text(line.path)] = by
+            elif isinstance(line, _Beside):
+                beside[from_text(line.path)] = line.b
             elif isinstance(line, Header):
                 if header is not None:
                     raise InputFileError(f"{shown}: this is more than one trace", "give each with its own --from-trace")
@@ -269,7 +294,9 @@ def read_trace(path: Path) -> Trace:
         )
     if header.version > VERSION:
         raise InputFileError(f"{shown}: this trace has version {header.version}, newer than this sbx", "upgrade sbx")
-    return Trace(header, tuple(programs), tuple(sorted(accesses, key=sort_key)), links, interpreted, end, skipped)
+    return Trace(
+        header, tuple(programs), tuple(sorted(accesses, key=sort_key)), links, interpreted, end, skipped, beside
+    )
 
 
 _LOST_PROGRAM = Program("unknown", "", -1)
@@ -309,6 +336,7 @@ def merge(traces: Iterable[Trace]) -> Trace:
     accesses: set[Access] = set()
     links: dict[str, str] = {}
     interpreted: dict[str, tuple[Interpreter, ...]] = {}
+    beside: dict[str, Beside] = {}
     for run in runs:
         index: list[int] = []
         for program in run.programs:
@@ -317,6 +345,8 @@ def merge(traces: Iterable[Trace]) -> Trace:
         accesses |= {msgspec.structs.replace(a, program=index[a.program]) for a in run.accesses}
         links |= run.links
         interpreted |= run.interpreted
+        for path, seen in run.beside.items():
+            beside[path] = seen.joined(beside.get(path, seen))
     ends = [run.end for run in runs]
     end = None if None in ends else _sum_ends([e for e in ends if e is not None])
     changing = tuple(sorted({name for run in runs for name in run.header.changing}))
@@ -328,6 +358,7 @@ def merge(traces: Iterable[Trace]) -> Trace:
         interpreted,
         end,
         sum(run.skipped for run in runs),
+        beside,
     )
 
 

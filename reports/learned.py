@@ -11,6 +11,7 @@ from learner.policy import CHANGES, Right, Scope
 from learner.words import endpoint, granted
 
 _MANY = 12
+_LARGEST = 3
 
 
 def show(result: Result, *, verbose: bool = False, console: Console | None = None) -> None:
@@ -69,6 +70,8 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
         rows.append(("sensitive", Text(f"{to_text(use.path)} ({use.reason}): {verdict}", "red")))
     surface = result.surface
     rows.append(("surface", Text(f"{surface.granted} objects open, {surface.needed} of them needed")))
+    shown = surface.items if verbose else surface.items[:_LARGEST]
+    rows += [("excess", Text("\n".join(f"{item.excess} in {to_text(item.path)}" for item in shown)))] if shown else []
     rows += _verified(result)
     rows += _minimal(result.verification.minimal, verbose)
     if verbose:

@@ -54,7 +54,12 @@ def summary(result: Result) -> dict[str, Any]:
             }
             for s in cover.sensitive
         ],
-        "surface": result.surface._asdict(),
+        "surface": {
+            "needed": result.surface.needed,
+            "granted": result.surface.granted,
+            "excess": result.surface.excess,
+            "items": [{"path": to_text(item.path), "excess": item.excess} for item in result.surface.items],
+        },
         "verify": {
             "mode": checked.mode,
             "admitted": checked.replay.admitted if checked.replay else 0,

@@ -3,7 +3,8 @@
 from hypothesis import strategies as st
 
 from learner.access import Access, Kind
-from learner.cover import Cover, cover
+from learner.census import Beside
+from learner.derivation import DEFAULT, Derived, Scale, derive
 from learner.places import Map
 from learner.policy import Grant, Policy, Right, Scope
 from learner.trace import End, Header, Trace
@@ -56,9 +57,15 @@ def made(path: str, kind: Kind = Kind.FILE) -> Access:
     return access(operation, path, kind, existed=False)
 
 
-def covered(*accesses: Access, places: Map = PLACES, allowed: frozenset[str] = frozenset()) -> Cover:
+def covered(
+    *accesses: Access,
+    places: Map = PLACES,
+    allowed: frozenset[str] = frozenset(),
+    beside: dict[str, Beside] | None = None,
+    scale: Scale = DEFAULT,
+) -> Derived:
     """The cover of accesses."""
-    return cover(places, PROGRAMS, accesses, allowed)
+    return derive(places, PROGRAMS, accesses, beside or {}, allowed, scale=scale)
 
 
 def trace(*accesses: Access, end: End | None = END, skipped: int = 0) -> Trace:

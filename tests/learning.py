@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from learner.command import find
-from learner.cover import Cover
+from learner.derivation import Derived
 from learner.enforcers.enforcer import Enforcer
 from learner.enforcers.landlock import LandlockEnforcer
 from learner.places import Map
@@ -20,7 +20,7 @@ class Learned(NamedTuple):
 
     command: Command
     trace: Trace
-    cover: Cover
+    cover: Derived
     variables: Variables
 
     @property

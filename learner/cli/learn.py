@@ -13,12 +13,12 @@ from learner import temporary
 from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json
 from learner.cli.verification import check
 from learner.command import find
-from learner.cover import Cover
+from learner.derivation import Derived, Scale, add_found
 from learner.errors import NotExecutable, NotFound, SbxError, UsageError
 from learner.exposure import with_exposure
 from learner.findings import Result, findings
 from learner.interpreters import interpreters
-from learner.merging import add_found, news
+from learner.merging import news
 from learner.names import to_text
 from learner.places import Map
 from learner.profile import Profile, dumps, load
@@ -80,6 +80,23 @@ class _Source(NamedTuple):
     multiple=True,
     help="Grant this sensitive object all the same.",
 )
+@click.option(
+    "--granularity",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="What one more grant costs against what a wider one opens in excess: 0.1 for many narrow grants, 10 for few "
+    "wide ones.",
+)
+@click.option(
+    "--max-grants",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Widen until there are at most N grants on paths.",
+)
+@click.option(
+    "--minimal", is_flag=True, help="Drop each grant without which nothing that was learned is refused by the kernel."
+)
 @click.option("--json", "json_file", metavar="FILE|-", help="Write a summary with stable keys here.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
@@ -93,6 +110,9 @@ def learn(
     trace_file: Path | None,
     sources: tuple[Path, ...],
     allow: tuple[str, ...],
+    granularity: float,
+    max_grants: int | None,
+    minimal: bool,
     json_file: str | None,
     verbose: bool,
     command: tuple[str, ...],
@@ -118,6 +138,8 @@ def learn(
     started = time.monotonic()
     if name is not None:
         check_name(name)
+    if minimal and verify == "off":
+        raise UsageError("--minimal asks the kernel, which --verify off forbids", "leave one of them out")
     target = find(command) if command or not sources else None
     if target is not None:
         temporary.use(variables.temporary)
@@ -136,16 +158,18 @@ def learn(
     seconds["run"] = round(time.monotonic() - started, 3)
 
     started = time.monotonic()
-    found = derive(source.trace, allowed)
+    found = derive(source.trace, allowed, Scale(granularity, max_grants or 0))
     if existing is not None:
         found = add_found(existing.policy, found)
     seconds["policy"] = round(time.monotonic() - started, 3)
     started = time.monotonic()
-    checked = check(verify, source.trace, found, variables, source.command, allowed, verbose=verbose)
+    checked = check(verify, source.trace, found, variables, source.command, allowed, minimize=minimal, verbose=verbose)
     seconds["verify"] = round(time.monotonic() - started, 3)
     if checked.live is not None:
         found = checked.live.cover
-    found = with_exposure(found, Map(*variables))
+    if checked.minimal is not None:
+        found = found._replace(policy=checked.minimal.policy)
+    found = with_exposure(found, Map(*variables[:4]))
 
     profile = _profile(name or name_for(typed), typed, source.trace, found, existing)
     write_atomically(file, dumps(profile, variables).encode())
@@ -215,7 +239,7 @@ def _from_traces(files: tuple[Path, ...], command: Command | None, runs: int) ->
     return _Source(union(read_trace(file) for file in files), command, ())
 
 
-def _profile(name: str, typed: str, trace: Trace, found: Cover, existing: Profile | None) -> Profile:
+def _profile(name: str, typed: str, trace: Trace, found: Derived, existing: Profile | None) -> Profile:
     partial = trace.end is None or trace.end.interrupted or bool(trace.skipped)
     if existing is not None:
         # One recording that was seen to its end suffices.

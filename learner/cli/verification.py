@@ -4,7 +4,7 @@ import click
 
 from learner import canaries, probe, replay
 from learner.cli.options import show_launch
-from learner.cover import Cover
+from learner.derivation import Derived
 from learner.enforcers.landlock import LandlockEnforcer
 from learner.errors import MachineError
 from learner.findings import Verification
@@ -20,7 +20,7 @@ from tracers.tracer import Command
 def check(
     mode: str,
     trace: Trace,
-    found: Cover,
+    found: Derived,
     variables: Variables,
     command: Command | None,
     allowed: frozenset[str],
@@ -55,7 +55,7 @@ def check(
         if smallest is not None:
             found = found._replace(policy=smallest.policy)
         replayed = replay.replay(labelled, found.policy, enforcer)
-        released = canaries.check(found.policy, Map(*variables), enforcer)
+        released = canaries.check(found.policy, Map(*variables[:4]), enforcer)
         confinement = enforcer.prepare(found.policy)
         confinement.close()
     except (MachineError, probe.NoAnswer) as problem:

@@ -11,7 +11,7 @@ from learner.cli.options import emit_json, words_after_dashes
 from learner.cli.profiles import PROFILE
 from learner.cli.verification import check
 from learner.command import find
-from learner.cover import Cover
+from learner.derivation import Derived
 from learner.errors import InputFileError
 from learner.exposure import with_exposure
 from learner.findings import Result, findings
@@ -71,7 +71,7 @@ def verify(
     if target is not None:
         temporary.use(variables.temporary)
     started = time.monotonic()
-    cover = Cover(found.policy, (), ())
+    cover = Derived(found.policy, (), ())
     checked = check(mode, trace, cover, variables, target, frozenset(), minimize=minimal, verbose=verbose)
     changed = False
     if checked.live is not None and checked.live.repaired:
@@ -81,7 +81,7 @@ def verify(
     if changed:
         written = Profile(found.name, found.command, cover.policy, found.partial, found.platform)
         write_atomically(path, dumps(written, variables).encode())
-    cover = with_exposure(cover, Map(*variables))
+    cover = with_exposure(cover, Map(*variables[:4]))
     result = Result(
         profile=path,
         trace=trace,

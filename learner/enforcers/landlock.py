@@ -16,7 +16,7 @@ from learner.enforcers.enforcer import Strength
 from learner.errors import MachineError
 from learner.gaps import Gap
 from learner.names import to_text
-from learner.policy import DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, Policy, Right
+from learner.policy import ALWAYS, DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, Policy, Right
 from learner.policy import Scope as GrantScope
 from tracers.events import Family, Operation, Transport
 
@@ -111,6 +111,8 @@ class LandlockEnforcer:
             ) from None
         gaps = [*kernel_gaps(abi()), *_policy_gaps(policy)]
         try:
+            for device in ALWAYS:
+                _allow(ruleset, device)
             for grant in policy.grants:
                 if not _allow(ruleset, grant):
                     gaps.append(Gap(to_text(grant.path), "not there, so nothing was granted on it"))

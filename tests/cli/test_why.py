@@ -43,7 +43,7 @@ def test_the_chain_of_links_is_shown(account: Variables, capsys: pytest.CaptureF
     status, lines = why(capsys, str(home / ".config/rc"))
     assert status == 1
     assert lines == [
-        "link: $HOME/.config/rc -> ../dotfiles/link",
+        "link: $XDG_CONFIG_HOME/rc -> ../dotfiles/link",
         "link: $HOME/dotfiles/link -> real",
         "not admitted: read $HOME/dotfiles/real",
         "This grant would admit it:",

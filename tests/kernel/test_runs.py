@@ -12,6 +12,7 @@ import pytest
 
 from learner.policy import Right, Scope
 from learner.profile import Profile, load
+from learner.temporary import private_directory
 from learner.trace import read_trace
 from learner.variables import Variables
 from tracers.events import Operation
@@ -38,7 +39,7 @@ class Machine:
         self.home, self.project = top / "home", top / "project"
         for directory in (self.home / ".state", self.project):
             directory.mkdir(parents=True)
-        self.variables = Variables(str(self.project), str(self.home))
+        self.variables = Variables(str(self.project), str(self.home), private_directory())
 
     def sbx(self, *words: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

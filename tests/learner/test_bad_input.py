@@ -23,6 +23,8 @@ pytestmark = pytest.mark.kernel
 ROOT = Path(__file__).parents[2]
 SBX = [sys.executable, "-m", "learner"]
 TIMEOUT = 60
+NARROW = ("--granularity", "0.001")
+"""One grant for each file, however little lies beside them."""
 
 
 class Said(NamedTuple):
@@ -354,7 +356,7 @@ def test_a_full_disk_under_what_is_saved(where: str, shell: Shell) -> None:
     for number in range(100):
         shell.file(f"../outside/a-rather-long-name-so-that-the-profile-grows-{number}", "x")
     script = "cat ../outside/*"
-    said = shell.sbx("learn", where, target, "--", "sh", "-c", script, before=before)
+    said = shell.sbx("learn", where, target, *NARROW, "--", "sh", "-c", script, before=before)
     assert said.status == 3, said.err
     assert "No space left on device" in said.err
     assert "make room there, or choose another place" in said.err
@@ -418,7 +420,7 @@ def test_names_of_every_kind_from_end_to_end(shell: Shell) -> None:
     assert len(longest) > 3000
     script = 'cat "$1"/odd/[!d]* "$2"'
     words = ("sh", "-c", script, "sh", str(shell.home), longest)
-    said = shell.sbx("learn", "-n", "odd", "--verify", "live", "--json", "s.json", "--", *words)
+    said = shell.sbx("learn", "-n", "odd", *NARROW, "--verify", "live", "--json", "s.json", "--", *words)
     assert said.status == 0, said.err
     assert said.err.isprintable() or all(line.isprintable() for line in said.err.splitlines())
     summary = json.loads((shell.project / "s.json").read_text())
@@ -430,7 +432,7 @@ def test_names_of_every_kind_from_end_to_end(shell: Shell) -> None:
     assert again.out.count("<") == len(names) + 1
     assert shell.sbx("verify", "odd").status == 0
     assert shell.sbx("show", "odd").status == 0
-    assert shell.sbx("learn", "-n", "odd2", "--from-trace", str(shell.traces / "odd.jsonl")).status == 0
+    assert shell.sbx("learn", "-n", "odd2", *NARROW, "--from-trace", str(shell.traces / "odd.jsonl")).status == 0
 
 
 def test_a_path_of_four_thousand_bytes(shell: Shell) -> None:

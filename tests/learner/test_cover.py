@@ -1,310 +1,145 @@
-import errno
-import os
-import random
-from pathlib import Path
+"""The recursion against every possible cover of small trees."""
 
-import pytest
-from accesses import HOME, PLACES, PROGRAMS, PROJECT, access, accesses, covered, made
-from hypothesis import given, settings
+import itertools
+import math
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from learner.access import Access, Kind, Meaning
-from learner.cover import WORK, Cover, cover
-from learner.needs import needs
-from learner.places import Map
-from learner.policy import CHANGES, Grant, Right, Scope
-from learner.sensitive import Catalogue
-from learner.surface import surface
-from tracers.events import Operation
+from learner.cover import Chosen, Weights, cover
+from learner.places import ancestors, is_within
+from learner.policy import Scope
+
+
+class Case(NamedTuple):
+    """A small file system: what is wanted, closed, and what everything weighs."""
+
+    wanted: dict[str, Scope]
+    closed: frozenset[str]
+    beside: dict[str, float]
+    opening: dict[str, float]
+    node: dict[str, float]
+    rule: float
+
+    @property
+    def weights(self) -> Weights:
+        return Weights(
+            lambda path: self.beside.get(path, 0.0),
+            lambda path: self.opening.get(path, 0.0),
+            lambda path: self.node.get(path, 0.0),
+        )
+
+    @property
+    def nodes(self) -> list[str]:
+        return sorted({node for path in (*self.wanted, *self.closed) for node in (path, *ancestors(path))})
+
+    def cover(self) -> Chosen:
+        return cover(self.wanted, self.closed, self.weights, self.rule)
+
+    def excess(self, top: str) -> float:
+        beneath = [node for node in self.nodes if is_within(node, top)]
+        if any(node in self.closed for node in beneath):
+            return math.inf
+        unwanted = (self.node.get(n, 0.0) for n in beneath if n not in self.wanted)
+        return sum(self.beside.get(n, 0.0) for n in beneath) + sum(unwanted)
+
+    def price(self, files: Iterable[str], trees: Iterable[str]) -> float:
+        """What a set of grants costs: what a wanted tree opens that must not be opened is nobody's choice."""
+        total = 0.0
+        for top in trees:
+            open_weight = self.opening.get(top, 0.0) + self.excess(top)
+            forced = self.wanted.get(top) is Scope.TREE
+            total += self.rule + (0.0 if forced and math.isinf(open_weight) else open_weight)
+        return total + self.rule * len(list(files))
+
+    def cheapest(self) -> float:
+        """By trying every set of trees; what they leave over is granted alone."""
+        best = math.inf
+        nodes = self.nodes
+        for choice in itertools.product([False, True], repeat=len(nodes)):
+            trees = [node for node, chosen in zip(nodes, choice, strict=True) if chosen]
+            if any(a != b and is_within(a, b) for a in trees for b in trees):
+                continue  # one in the other only costs more
+            left = [path for path in self.wanted if not any(is_within(path, top) for top in trees)]
+            if all(self.wanted[path] is Scope.FILE for path in left):
+                best = min(best, self.price(left, trees))
+        return best
+
+
+_paths = st.lists(st.sampled_from("abc"), max_size=3).map(lambda parts: "/" + "/".join(parts))
+_weight = st.sampled_from([0.0, 0.25, 0.5, 1.0, 3.0, math.inf])
+_finite = st.sampled_from([0.0, 0.5, 1.0])
+_cases = st.builds(
+    Case,
+    wanted=st.dictionaries(_paths, st.sampled_from([Scope.FILE, Scope.FILE, Scope.TREE]), max_size=5),
+    closed=st.frozensets(_paths, max_size=1),
+    beside=st.dictionaries(_paths, _weight, max_size=6),
+    opening=st.dictionaries(_paths, _finite, max_size=4),
+    node=st.dictionaries(_paths, _weight, max_size=4),
+    rule=st.sampled_from([0.5, 1.0, 4.0]),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(_cases)
+@example(Case({}, frozenset(), {}, {}, {}, 1.0))
+def test_the_cost_is_the_least_there_is(case: Case) -> None:
+    if not case.wanted and not case.closed:
+        assert case.cover() == Chosen({}, 0.0)
+    elif len(case.nodes) <= 12:
+        assert math.isclose(case.cover().cost, case.cheapest())
+
+
+@settings(max_examples=400, deadline=None)
+@given(_cases)
+def test_the_anchors_are_a_cover_that_costs_so_much(case: Case) -> None:
+    found = case.cover()
+    grants = set(found.anchors.values())
+    trees = {path for path, scope in grants if scope is Scope.TREE}
+    for path, (anchor, scope) in found.anchors.items():
+        assert is_within(path, anchor)
+        assert scope is Scope.TREE or (anchor == path and case.wanted[path] is Scope.FILE)
+    assert math.isclose(found.cost, case.price([p for p, s in grants if s is Scope.FILE], trees))
+
+
+@settings(max_examples=400, deadline=None)
+@given(_cases)
+def test_no_tree_is_granted_above_what_is_closed(case: Case) -> None:
+    for anchor, scope in case.cover().anchors.values():
+        if scope is Scope.TREE and math.isinf(case.excess(anchor)):
+            assert case.wanted[anchor] is Scope.TREE
 
-DIRECTORY = Kind.DIRECTORY
-VIBE = HOME + "/.vibe"
-_OPENING = CHANGES & ~(Right.WRITE | Right.TRUNCATE | Right.ATTRIBUTES)
 
+def test_of_equally_cheap_covers_the_narrowest() -> None:
+    case = Case({"/a/b": Scope.FILE}, frozenset(), {}, {}, {}, 1.0)
+    assert case.cover() == Chosen({"/a/b": ("/a/b", Scope.FILE)}, 1.0)
 
-def shape(found: Cover) -> dict[tuple[str, Scope], Right]:
-    return {(g.path, g.scope): g.rights for g in found.policy.grants}
 
-
-def only(found: Cover) -> Grant:
-    [grant] = found.policy.grants
-    return grant
-
-
-def test_nothing_needs_nothing() -> None:
-    assert covered() == Cover(covered().policy, (), ())
-    assert not covered().policy.grants
-
+def test_many_files_and_little_else_make_a_tree() -> None:
+    wanted = {f"/a/{name}": Scope.FILE for name in "bcd"}
+    few = Case(wanted, frozenset(), {"/a": 1.5, "/": 9.0}, {}, {}, 1.0)
+    assert set(few.cover().anchors.values()) == {("/a", Scope.TREE)}
+    many = few._replace(beside={"/a": 2.5})
+    assert {scope for _, scope in many.cover().anchors.values()} == {Scope.FILE}
 
-@pytest.mark.parametrize("operation", Operation)
-@pytest.mark.parametrize("code", [errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM])
-def test_a_probe_or_a_refusal_grants_nothing(operation: Operation, code: int) -> None:
-    found = covered(access(operation, HOME + "/nope/deep", outcome=code))
-    assert not found.policy.grants
-    assert not found.gaps
-
 
-def test_reading_single_files_outside_of_the_project() -> None:
-    found = covered(access(Operation.READ, "/etc/passwd"), access(Operation.READ, HOME + "/.gitconfig"))
-    assert shape(found) == {
-        ("/etc/passwd", Scope.FILE): Right.READ,
-        (HOME + "/.gitconfig", Scope.FILE): Right.READ,
-    }
-
-
-def test_listing_the_home_directory_does_not_open_it() -> None:
-    assert shape(covered(access(Operation.LIST, HOME, DIRECTORY))) == {(HOME, Scope.FILE): Right.LIST}
-
-
-def test_installed_packages_are_read_as_a_whole() -> None:
-    found = covered(
-        access(Operation.READ, "/usr/share/zoneinfo/UTC"),
-        access(Operation.READ, HOME + "/v/lib/python3.12/site-packages/x.py"),
-        access(Operation.LIST, HOME + "/v/lib/python3.12/site-packages", DIRECTORY),
-    )
-    assert shape(found) == {
-        ("/usr", Scope.TREE): Right.READ,
-        (HOME + "/v/lib/python3.12", Scope.TREE): Right.READ | Right.LIST,
-    }
-
-
-def test_executing_is_granted_program_by_program() -> None:
-    found = covered(access(Operation.EXEC, "/usr/bin/git"), access(Operation.EXEC, PROJECT + "/run.sh"))
-    assert shape(found) == {
-        ("/usr/bin/git", Scope.FILE): Right.EXEC,
-        (PROJECT + "/run.sh", Scope.FILE): Right.EXEC,
-    }
-
-
-def test_the_project_is_the_programs_to_work_in_once_it_changes_anything() -> None:
-    assert shape(covered(access(Operation.READ, PROJECT + "/a/b"))) == {(PROJECT, Scope.TREE): Right.READ}
-    assert shape(covered(access(Operation.WRITE, PROJECT + "/a/b"))) == {(PROJECT, Scope.TREE): WORK}
-
-
-def test_a_home_directory_that_is_the_project_is_not_opened() -> None:
-    places = Map(HOME, HOME)
-    found = covered(
-        access(Operation.READ, HOME + "/notes.txt"),
-        access(Operation.WRITE, HOME + "/notes.txt"),
-        access(Operation.REMOVE, HOME + "/old.txt"),
-        places=places,
-    )
-    assert shape(found) == {(HOME + "/notes.txt", Scope.FILE): Right.READ | Right.WRITE}
-    assert [gap.item for gap in found.gaps] == [f"remove in {HOME}"]
-
-
-@pytest.mark.parametrize("directory", ["/", "/etc", "/usr", "/opt", "/proc", HOME, HOME + "/.config"])
-@pytest.mark.parametrize("operation", [Operation.CREATE, Operation.REMOVE, Operation.MKDIR, Operation.BIND])
-def test_shared_directories_stay_closed_to_changes(directory: str, operation: Operation) -> None:
-    kind = DIRECTORY if operation is Operation.MKDIR else Kind.FILE
-    name = os.path.join(directory, "tmpabcd1234")
-    found = covered(access(operation, name, kind, existed=False))
-    assert not [g for g in found.policy.grants if g.rights & _OPENING]
-    [gap] = found.gaps
-    assert gap.item.endswith(f" in {directory}")
-    assert name in gap.reason
-
-
-def test_a_file_left_in_a_shared_directory_is_granted_by_itself() -> None:
-    found = covered(made(HOME + "/.viberc"), access(Operation.WRITE, HOME + "/.viberc"))
-    assert shape(found) == {(HOME + "/.viberc", Scope.FILE): Right.WRITE}
-    assert [gap.item for gap in found.gaps] == [f"create in {HOME}"]
-
-
-def test_reading_back_what_vanished_from_a_shared_directory_says_what_is_missing() -> None:
-    name = HOME + "/.viberc.lock"
-    found = covered(made(name), access(Operation.READ, name), access(Operation.REMOVE, name))
-    assert not found.policy.grants
-    assert [gap.item for gap in found.gaps] == [f"{word} in {HOME}" for word in ("create", "read", "remove")]
-
-
-def test_a_directory_that_the_program_made_is_made_by_a_launch() -> None:
-    found = covered(
-        made(VIBE, DIRECTORY),
-        made(VIBE + "/logs", DIRECTORY),
-        made(VIBE + "/logs/a.log"),
-        access(Operation.WRITE, VIBE + "/logs/a.log"),
-    )
-    grant = only(found)
-    assert (grant.path, grant.scope, grant.ensure) == (VIBE, Scope.TREE, True)
-    assert grant.rights == WORK
-    assert not found.gaps
-
+def test_a_hundred_thousand_paths_are_covered_in_linear_time() -> None:
+    def visits(count: int) -> int:
+        asked = 0
 
-def test_a_directory_made_in_a_temporary_one_has_another_name_next_time() -> None:
-    found = covered(made("/tmp/work", DIRECTORY), made("/tmp/work/a"), access(Operation.WRITE, "/tmp/work/a"))
-    assert {(g.path, g.ensure) for g in found.policy.grants} == {("/tmp", False)}
+        def beside(_: str) -> float:
+            nonlocal asked
+            asked += 1
+            return 0.001
 
+        wanted = {f"/usr/{n % 97}/{n % 1009}/{n}": Scope.FILE for n in range(count)}
+        found = cover(wanted, (), Weights(beside, lambda _: 0.0, lambda _: 0.0), 1.0)
+        assert len(found.anchors) == count
+        nodes = {node for path in wanted for node in (path, os.path.dirname(path))}
+        assert asked <= len(nodes) + 100
+        return asked
 
-@pytest.mark.parametrize("name", ["tmpabcd1234", "3fa85f64-5717-4562-b3fc-2c963f66afa6", "run-20260802"])
-def test_a_volatile_directory_opens_the_one_that_holds_it(name: str) -> None:
-    found = covered(made(f"{VIBE}/{name}", DIRECTORY), made(f"{VIBE}/{name}/x"))
-    grant = only(found)
-    assert (grant.path, grant.scope, grant.ensure) == (VIBE, Scope.TREE, False)
-    assert Right.MKDIR | Right.CREATE in grant.rights
-
-
-def test_atomic_replacement_opens_the_directory() -> None:
-    new, old = VIBE + "/config.toml.tmp.99", VIBE + "/config.toml"
-    found = covered(
-        access(Operation.READ, old),
-        made(new),
-        access(Operation.WRITE, new),
-        access(Operation.RENAME_FROM, new, peer=old),
-        access(Operation.RENAME_TO, old, existed=True, peer=new),
-    )
-    grant = only(found)
-    assert (grant.path, grant.scope) == (VIBE, Scope.TREE)
-    # The new file is another inode: reading it next time takes the directory.
-    assert grant.rights == Right.READ | Right.WRITE | Right.CREATE | Right.REMOVE
-
-
-def test_compiled_modules_are_not_written_into_installed_packages() -> None:
-    cache = "/usr/lib/python3.11/__pycache__/os.cpython-311.pyc"
-    found = covered(made(cache + ".140"), access(Operation.RENAME_TO, cache, existed=False, peer=cache + ".140"))
-    assert not found.policy.grants
-    assert [gap.item for gap in found.gaps] == ["bytecode caches"]
-
-
-def test_terminals_and_process_entries_are_numbered_anew() -> None:
-    found = covered(
-        access(Operation.WRITE, "/dev/pts/7", Kind.CHAR),
-        access(Operation.READ, "/proc/self/status"),
-        access(Operation.WRITE, "/proc/self/oom_score_adj"),
-    )
-    assert shape(found) == {
-        ("/dev/pts", Scope.TREE): Right.WRITE,
-        ("/proc", Scope.TREE): Right.READ,
-        ("/proc/self/oom_score_adj", Scope.FILE): Right.WRITE,
-    }
-
-
-def test_a_wider_grant_takes_the_witnesses_of_a_narrower_one() -> None:
-    found = covered(
-        access(Operation.READ, "/var/lib/x/db", program=2),
-        access(Operation.REMOVE, "/var/lib/x/lock"),
-        made("/var/lib/x/a"),
-    )
-    grant = only(found)
-    assert {w.program for w in grant.witnesses} == {"vibe", "git"}
-
-
-# --- sensitive objects
-
-
-def test_sensitive_objects_are_left_out_and_told() -> None:
-    found = covered(
-        access(Operation.READ, HOME + "/.ssh/id_rsa", program=2), access(Operation.READ, HOME + "/.ssh/id_rsa")
-    )
-    assert not found.policy.grants
-    [use] = found.sensitive
-    assert (use.path, use.rights, use.programs) == (HOME + "/.ssh/id_rsa", Right.READ, ("git", "vibe"))
-    assert not use.granted
-
-
-def test_sensitive_objects_are_granted_one_by_one_when_allowed() -> None:
-    key = HOME + "/.ssh/id_rsa"
-    found = covered(access(Operation.READ, key), access(Operation.READ, HOME + "/.ssh/other"), allowed=frozenset({key}))
-    assert shape(found) == {(key, Scope.FILE): Right.READ}
-    assert [use.granted for use in found.sensitive] == [True, False]
-
-
-def test_allowing_a_sensitive_file_does_not_open_what_holds_it() -> None:
-    netrc, hosts = HOME + "/.netrc", HOME + "/.ssh/known_hosts"
-    found = covered(made(netrc), access(Operation.WRITE, netrc), made(hosts), allowed=frozenset({netrc, hosts}))
-    assert shape(found) == {(netrc, Scope.FILE): Right.WRITE, (HOME + "/.ssh", Scope.TREE): Right.CREATE}
-    assert [gap.item for gap in found.gaps] == [f"create in {HOME}"]
-
-
-def test_a_sensitive_object_inside_of_a_granted_tree_is_not_called_left_out() -> None:
-    found = covered(access(Operation.READ, PROJECT + "/.env"), access(Operation.READ, PROJECT + "/README.md"))
-    [use] = found.sensitive
-    assert (use.granted, use.within) == (False, PROJECT)
-    [alone] = covered(access(Operation.READ, PROJECT + "/.env")).sensitive
-    assert alone.within == ""
-
-
-# --- properties
-
-
-def _told(found: Cover) -> tuple[object, ...]:
-    return found.policy, found.sensitive, found.gaps
-
-
-_runs = st.lists(accesses, max_size=12)
-_CATALOGUE = Catalogue(HOME)
-
-
-@settings(max_examples=300, deadline=None)
-@given(_runs)
-def test_every_need_is_granted_or_told(run: list[Access]) -> None:
-    found = covered(*run)
-    gaps = " ".join(gap.item + " " + gap.reason for gap in found.gaps)
-    launched = [g.path for g in found.policy.grants if g.ensure]
-    for one in run:
-        for need in needs(one):
-            if _CATALOGUE.match(one.object, need.right) is not None:
-                assert any(use.path == one.object for use in found.sensitive)
-                continue
-            if one.operation is Operation.MKDIR and any(
-                p == one.object or p.startswith(one.object + "/") for p in launched
-            ):
-                continue  # a launch makes it
-            lacking = need.right & ~found.policy.rights_on(need.path)
-            assert not lacking or one.object in gaps or "bytecode caches" in gaps
-
-
-@settings(max_examples=300, deadline=None)
-@given(_runs)
-def test_every_grant_has_a_witness_that_was_done(run: list[Access]) -> None:
-    done = {
-        (PROGRAMS[a.program].label, a.operation, a.object)
-        for a in run
-        if a.meaning is Meaning.DONE and a.kind is not Kind.OPAQUE
-    }
-    for grant in covered(*run).policy.grants:
-        assert grant.witnesses
-        for witness in grant.witnesses:
-            assert witness.objects >= 1
-            assert any((witness.program, operation, witness.example) in done for operation in witness.operations)
-            assert all((witness.program, operation) in {d[:2] for d in done} for operation in witness.operations)
-
-
-@settings(max_examples=300, deadline=None)
-@given(_runs)
-def test_no_shared_directory_is_opened(run: list[Access]) -> None:
-    for grant in covered(*run).policy.grants:
-        if PLACES.is_shared(grant.path):
-            assert not grant.rights & _OPENING
-            assert grant.scope is Scope.FILE or grant.path in ("/proc", "/usr")
-
-
-@settings(max_examples=200, deadline=None)
-@given(_runs, st.randoms(use_true_random=False))
-def test_the_order_of_accesses_does_not_matter(run: list[Access], shuffle: random.Random) -> None:
-    other = list(run)
-    shuffle.shuffle(other)
-    assert _told(covered(*run)) == _told(covered(*other))
-    assert _told(covered(*run)) == _told(covered(*run, *run))
-
-
-@settings(max_examples=200, deadline=None)
-@given(_runs)
-def test_policies_are_sorted_and_have_one_grant_an_anchor(run: list[Access]) -> None:
-    anchors = [(g.path, g.scope) for g in covered(*run).policy.grants]
-    assert anchors == sorted(set(anchors))
-
-
-def test_ten_thousand_files(tmp_path: Path) -> None:
-    run = []
-    for directory in range(100):
-        (tmp_path / str(directory)).mkdir()
-        for name in range(100):
-            path = tmp_path / str(directory) / str(name)
-            path.touch()
-            run.append(access(Operation.READ, str(path)))
-    found = cover(PLACES, PROGRAMS, run)
-    assert len(found.policy.grants) == 10_000
-    assert surface(found.policy, run) == (10_000, 10_000, 0)
-    whole = cover(Map(str(tmp_path), HOME), PROGRAMS, run)
-    assert surface(whole.policy, run[:50]) == (50, 10_101, 10_051)
+    assert visits(100_000) < 11 * visits(10_000)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from samples import VIBE, network_grants, witnesses
 
 from learner.access import Kind
-from learner.cover import Cover, SensitiveUse
-from learner.merging import Novelty, add, add_found, merge, news
+from learner.derivation import Derived, SensitiveUse, add_found
+from learner.merging import Novelty, add, merge, news
 from learner.policy import (
     NO_RIGHT,
     Grant,
@@ -165,7 +165,7 @@ def test_news_in_words() -> None:
 
 def test_a_sensitive_object_that_was_granted_before_is_not_said_to_be_left_out() -> None:
     use = SensitiveUse("/a/b", "keys", Right.READ, ("git",), False)
-    found = Cover(Policy(), (use,), ())
+    found = Derived(Policy(), (use,), ())
     assert add_found(READ, found).sensitive == (use._replace(granted=True),)
     assert add_found(WRITE, found).sensitive == (use,)
     assert add_found(TREE, found).sensitive == (use._replace(within="/a"),)
@@ -173,12 +173,10 @@ def test_a_sensitive_object_that_was_granted_before_is_not_said_to_be_left_out()
 
 
 def test_what_differs_between_runs_leads_to_its_directory() -> None:
-    runs = [trace(made("/srv/tool"), made(f"/srv/state/{name}", Kind.DIRECTORY)) for name in ("ann", "bob")]
+    runs = [trace(made("/srv/app/tool"), made(f"/srv/app/state/{name}", Kind.DIRECTORY)) for name in ("ann", "bob")]
     for order in itertools.permutations(runs):
         policy = derive(union(order), frozenset()).policy
-        assert [(g.path, g.scope, g.ensure) for g in policy.grants] == [
-            ("/srv", Scope.TREE, False),
-            ("/srv/state", Scope.TREE, False),
-        ]
-    alone = covered(*runs[0].accesses).policy
-    assert ("/srv/state/ann", True) in [(g.path, g.ensure) for g in alone.grants]
+        assert [(g.path, g.scope, g.ensure) for g in policy.grants] == [("/srv/app", Scope.TREE, False)]
+        assert Right.CREATE | Right.MKDIR in policy.grants[0].rights
+    alone = covered(*runs[0].accesses[1:]).policy
+    assert ("/srv/app/state/ann", True) in [(g.path, g.ensure) for g in alone.grants]

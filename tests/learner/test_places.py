@@ -11,13 +11,13 @@ from learner.places import Map, Place, ancestors, is_temporary, is_within
         (PROJECT, Place.PROJECT, PROJECT),
         (PROJECT + "/src/a.py", Place.PROJECT, PROJECT),
         (PROJECT + "/node_modules/x", Place.PROJECT, PROJECT),
-        (PROJECT + "-2/a", Place.OTHER, PROJECT + "-2/a"),
-        (HOME, Place.SHARED, HOME),
-        ("/home", Place.SHARED, "/home"),
-        ("/", Place.SHARED, "/"),
-        ("/etc", Place.SHARED, "/etc"),
-        (HOME + "/.config", Place.SHARED, HOME + "/.config"),
-        (HOME + "/.config/vibe", Place.OTHER, HOME + "/.config/vibe"),
+        (PROJECT + "-2/a", Place.HOME, PROJECT + "-2/a"),
+        (HOME, Place.HOME, HOME),
+        ("/home", Place.OTHER, "/home"),
+        ("/", Place.OTHER, "/"),
+        ("/etc", Place.OTHER, "/etc"),
+        (HOME + "/.config", Place.HOME, HOME + "/.config"),
+        (HOME + "/.config/vibe", Place.HOME, HOME + "/.config/vibe"),
         ("/etc/passwd", Place.OTHER, "/etc/passwd"),
         ("/usr/lib/git-core/git", Place.SYSTEM, "/usr"),
         ("/usr", Place.SYSTEM, "/usr"),
@@ -29,15 +29,25 @@ from learner.places import Map, Place, ancestors, is_temporary, is_within
         (HOME + "/v/lib/python3.12/site-packages/x.py", Place.RUNTIME, HOME + "/v/lib/python3.12"),
         (HOME + "/n/node_modules/a/node_modules/b", Place.RUNTIME, HOME + "/n/node_modules"),
         (HOME + "/new\nline/node_modules/a", Place.RUNTIME, HOME + "/new\nline/node_modules"),
-        (HOME + "/my_node_modules/a", Place.OTHER, HOME + "/my_node_modules/a"),
+        (HOME + "/my_node_modules/a", Place.HOME, HOME + "/my_node_modules/a"),
         ("/proc/self/status", Place.PROCESS, "/proc"),
         ("/proc/12/status", Place.PROCESS, "/proc"),
         ("/proc", Place.PROCESS, "/proc"),
-        ("/proc/meminfo", Place.OTHER, "/proc/meminfo"),
-        ("/proc/sys/kernel/x", Place.OTHER, "/proc/sys/kernel/x"),
+        ("/proc/meminfo", Place.KERNEL, "/proc"),
+        ("/proc/sys/kernel/x", Place.KERNEL, "/proc"),
         ("/dev/pts/3", Place.TERMINALS, "/dev/pts"),
-        ("/dev/ptsd", Place.OTHER, "/dev/ptsd"),
-        ("/dev/null", Place.OTHER, "/dev/null"),
+        ("/dev/ptsd", Place.DEVICES, "/dev"),
+        ("/dev/null", Place.DEVICES, "/dev"),
+        ("/dev/shm/x", Place.OTHER, "/dev/shm/x"),
+        ("/sys/fs/cgroup/a", Place.KERNEL, "/sys"),
+        ("/etc/ssl/certs/a.pem", Place.SYSTEM, "/etc/ssl/certs"),
+        ("/etc/ssl/private/a.pem", Place.OTHER, "/etc/ssl/private/a.pem"),
+        (HOME + "/.pyenv/versions/3.12.1/bin/python", Place.RUNTIME, HOME + "/.pyenv/versions/3.12.1"),
+        (HOME + "/.local/share/uv/tools/vibe/bin/vibe", Place.RUNTIME, HOME + "/.local/share/uv/tools/vibe"),
+        (HOME + "/.cache/x/y", Place.CACHE, HOME + "/.cache/x/y"),
+        ("/var/cache/fontconfig", Place.CACHE, "/var/cache"),
+        ("/home/eve/x", Place.FOREIGN, "/home/eve/x"),
+        ("/root", Place.FOREIGN, "/root"),
     ],
 )
 def test_classes(path: str, place: Place, directory: str) -> None:
@@ -45,13 +55,13 @@ def test_classes(path: str, place: Place, directory: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/etc", "/usr", "/opt", "/proc", "/home", HOME, HOME + "/.config", HOME + "/.local/share"]
+    "path", ["/", "/etc", "/usr", "/opt", "/proc", "/home", HOME, HOME + "/.config", HOME + "/.local/share", "/tmp"]
 )
 def test_shared_directories(path: str) -> None:
     assert PLACES.is_shared(path)
 
 
-@pytest.mark.parametrize("path", ["/etc/vibe", "/tmp", HOME + "/.vibe", HOME + "/.config/vibe", PROJECT, "/var/lib"])
+@pytest.mark.parametrize("path", ["/etc/vibe", "/tmp/x", HOME + "/.vibe", HOME + "/.config/vibe", PROJECT, "/var/lib"])
 def test_directories_that_are_not(path: str) -> None:
     assert not PLACES.is_shared(path)
 
@@ -60,7 +70,7 @@ def test_directories_that_are_not(path: str) -> None:
 def test_a_project_that_is_everybodys_is_none(project: str) -> None:
     places = Map(project, HOME)
     assert not places.has_project
-    assert places.locate(HOME + "/file") == (Place.OTHER, HOME + "/file")
+    assert places.locate(HOME + "/file") == (Place.HOME, HOME + "/file")
     assert places.is_shared(HOME)
 
 

@@ -5,7 +5,7 @@ import pytest
 from accesses import access, policy
 
 from learner.policy import Policy, Right, Scope
-from learner.surface import surface
+from learner.surface import Item, surface
 from tracers.events import Operation
 
 READ, TREE, FILE = Right.READ, Scope.TREE, Scope.FILE
@@ -21,11 +21,16 @@ def top(tmp_path: Path) -> str:
 
 
 def test_nothing() -> None:
-    assert surface(Policy(), []) == (0, 0, 0)
+    assert surface(Policy(), []) == (0, 0, 0, ())
 
 
 def test_a_tree_is_counted_with_its_top(top: str) -> None:
-    assert surface(policy((top + "/a", TREE, READ)), [access(Operation.READ, top + "/a/1")]) == (1, 7, 6)
+    assert surface(policy((top + "/a", TREE, READ)), [access(Operation.READ, top + "/a/1")]) == (
+        1,
+        7,
+        6,
+        (Item(top + "/a", 6),),
+    )
 
 
 def test_trees_within_trees_are_counted_once(top: str) -> None:
@@ -46,7 +51,7 @@ def test_single_objects(top: str) -> None:
 
 
 def test_what_is_gone_is_neither_needed_nor_open(top: str) -> None:
-    assert surface(policy((top + "/gone", TREE, READ)), [access(Operation.READ, top + "/gone/x")]) == (0, 0, 0)
+    assert surface(policy((top + "/gone", TREE, READ)), [access(Operation.READ, top + "/gone/x")]) == (0, 0, 0, ())
 
 
 def test_links_are_not_followed(top: str) -> None:
@@ -57,7 +62,7 @@ def test_links_are_not_followed(top: str) -> None:
 
 def test_proc_is_one_object() -> None:
     found = surface(policy(("/proc", TREE, READ)), [access(Operation.READ, "/proc/self/status")])
-    assert found == (0, 1, 1)
+    assert found == (1, 1, 0, ())
 
 
 def test_probes_are_not_needed(top: str) -> None:

@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from accesses import PROGRAMS, access, made
+from accesses import access, covered, made
 
 from learner import temporary
 from learner.access import Kind
-from learner.cover import cover
 from learner.errors import LaunchError
 from learner.places import Map
 from learner.policy import Right, Scope
@@ -62,10 +61,10 @@ def test_where_it_cannot_be_made(base: Path) -> None:
 
 def test_temporary_files_are_granted_as_the_private_tree_alone() -> None:
     places = Map("/home/ada/work", "/home/ada", "/tmp/sbx-1000")
-    found = cover(
-        places,
-        PROGRAMS,
-        [made("/tmp/sbx-1000/tmpab12cd34"), access(Operation.REMOVE, "/tmp/sbx-1000/tmpab12cd34", Kind.ABSENT)],
+    found = covered(
+        made("/tmp/sbx-1000/tmpab12cd34"),
+        access(Operation.REMOVE, "/tmp/sbx-1000/tmpab12cd34", Kind.ABSENT),
+        places=places,
     )
     [grant] = found.policy.grants
     assert (grant.path, grant.scope, grant.ensure) == ("/tmp/sbx-1000", Scope.TREE, True)

@@ -1,0 +1,337 @@
+import errno
+import os
+import random
+
+import pytest
+from accesses import HOME, PLACES, PROGRAMS, PROJECT, access, accesses, covered, made
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learner.access import Access, Kind, Meaning
+from learner.census import Beside
+from learner.derivation import WORK, Derived, Scale
+from learner.needs import needs
+from learner.places import Map
+from learner.policy import CHANGES, Grant, Right, Scope
+from learner.sensitive import Catalogue
+from tracers.events import Operation
+
+DIRECTORY = Kind.DIRECTORY
+VIBE = HOME + "/.vibe"
+_OPENING = CHANGES & ~(Right.WRITE | Right.TRUNCATE | Right.ATTRIBUTES)
+
+
+def shape(found: Derived) -> dict[tuple[str, Scope], Right]:
+    return {(g.path, g.scope): g.rights for g in found.policy.grants}
+
+
+def only(found: Derived) -> Grant:
+    [grant] = found.policy.grants
+    return grant
+
+
+def test_nothing_needs_nothing() -> None:
+    assert covered() == Derived(covered().policy, (), ())
+    assert not covered().policy.grants
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM])
+def test_a_probe_or_a_refusal_grants_nothing(operation: Operation, code: int) -> None:
+    found = covered(access(operation, HOME + "/nope/deep", outcome=code))
+    assert not found.policy.grants
+    assert not found.gaps
+
+
+def test_reading_single_files_outside_of_the_project() -> None:
+    found = covered(access(Operation.READ, "/etc/passwd"), access(Operation.READ, HOME + "/.gitconfig"))
+    assert shape(found) == {
+        ("/etc/passwd", Scope.FILE): Right.READ,
+        (HOME + "/.gitconfig", Scope.FILE): Right.READ,
+    }
+
+
+def test_listing_the_home_directory_does_not_open_it() -> None:
+    assert shape(covered(access(Operation.LIST, HOME, DIRECTORY))) == {(HOME, Scope.FILE): Right.LIST}
+
+
+def test_installed_packages_are_read_as_a_whole() -> None:
+    found = covered(
+        access(Operation.READ, "/usr/share/zoneinfo/UTC"),
+        access(Operation.READ, HOME + "/v/lib/python3.12/site-packages/x.py"),
+        access(Operation.LIST, HOME + "/v/lib/python3.12/site-packages", DIRECTORY),
+    )
+    assert shape(found) == {
+        ("/usr/share/zoneinfo/UTC", Scope.FILE): Right.READ,
+        (HOME + "/v/lib/python3.12/site-packages", Scope.TREE): Right.READ | Right.LIST,
+    }
+
+
+def test_how_much_lies_beside_decides_between_files_and_their_directory() -> None:
+    top = HOME + "/notes/a"
+    run = [access(Operation.READ, f"{top}/{name}") for name in "wxyz"]
+    for objects, scopes in ((0, {Scope.TREE}), (1000, {Scope.FILE})):
+        found = covered(*run, beside={top: Beside(objects)})
+        assert {grant.scope for grant in found.policy.grants} == scopes
+    secret = covered(*run, beside={top: Beside(1, sensitive=True)})
+    assert len(secret.policy.grants) == 4
+    unknown = covered(*run)
+    assert len(unknown.policy.grants) == 4
+
+
+@pytest.mark.parametrize("allowed", [frozenset[str](), frozenset({HOME + "/keys/.env"})])
+def test_no_tree_swallows_a_sensitive_object(allowed: frozenset[str]) -> None:
+    top = HOME + "/keys"
+    names = [f"{top}/{name}" for name in "abcdefgh"]
+    run = [access(Operation.READ, name) for name in (*names, top + "/.env")]
+    found = covered(*run, beside={top: Beside(0)}, allowed=allowed)
+    assert {grant.path for grant in found.policy.grants} == {*names, *allowed}
+
+
+def test_a_higher_price_of_grants_makes_fewer_and_wider_ones() -> None:
+    names = [f"/usr/share/{a}/{b}" for a in "vwxyz" for b in "abc"]
+    run = [access(Operation.READ, name) for name in names]
+    beside = {f"/usr/share/{a}": Beside(40_000) for a in "vwxyz"} | {"/usr/share": Beside(500_000)}
+    sizes = [len(covered(*run, beside=beside, scale=Scale(price)).policy.grants) for price in (1, 4, 64)]
+    assert sizes == [15, 5, 1]
+    assert len(covered(*run, beside=beside, scale=Scale(1, most=7)).policy.grants) == 5
+    told = covered(access(Operation.READ, "/etc/a"), access(Operation.READ, "/var/b"), scale=Scale(1, most=1))
+    assert len(told.policy.grants) == 2
+    assert [gap.item for gap in told.gaps] == ["at most 1 grants"]
+
+
+def test_executing_is_granted_program_by_program() -> None:
+    found = covered(access(Operation.EXEC, "/usr/bin/git"), access(Operation.EXEC, PROJECT + "/run.sh"))
+    assert shape(found) == {
+        ("/usr/bin/git", Scope.FILE): Right.EXEC,
+        (PROJECT + "/run.sh", Scope.FILE): Right.EXEC,
+    }
+
+
+def test_the_project_is_the_programs_to_work_in_once_it_changes_anything() -> None:
+    assert shape(covered(access(Operation.READ, PROJECT + "/a/b"))) == {(PROJECT, Scope.TREE): Right.READ}
+    assert shape(covered(access(Operation.WRITE, PROJECT + "/a/b"))) == {(PROJECT, Scope.TREE): WORK}
+
+
+def test_a_home_directory_that_is_the_project_is_not_opened() -> None:
+    places = Map(HOME, HOME)
+    found = covered(
+        access(Operation.READ, HOME + "/notes.txt"),
+        access(Operation.WRITE, HOME + "/notes.txt"),
+        access(Operation.REMOVE, HOME + "/old.txt"),
+        places=places,
+    )
+    assert shape(found) == {(HOME + "/notes.txt", Scope.FILE): Right.READ | Right.WRITE}
+    assert [gap.item for gap in found.gaps] == [f"remove in {HOME}"]
+
+
+@pytest.mark.parametrize("directory", ["/", "/etc", "/usr", "/opt", "/proc", HOME, HOME + "/.config"])
+@pytest.mark.parametrize("operation", [Operation.CREATE, Operation.REMOVE, Operation.MKDIR, Operation.BIND])
+def test_shared_directories_stay_closed_to_changes(directory: str, operation: Operation) -> None:
+    kind = DIRECTORY if operation is Operation.MKDIR else Kind.FILE
+    name = os.path.join(directory, "tmpabcd1234")
+    found = covered(access(operation, name, kind, existed=False))
+    assert not [g for g in found.policy.grants if g.rights & _OPENING]
+    [gap] = found.gaps
+    assert gap.item.endswith(f" in {directory}")
+    assert name in gap.reason
+
+
+def test_a_file_left_in_a_shared_directory_is_granted_by_itself() -> None:
+    found = covered(made(HOME + "/.viberc"), access(Operation.WRITE, HOME + "/.viberc"))
+    assert shape(found) == {(HOME + "/.viberc", Scope.FILE): Right.WRITE}
+    assert [gap.item for gap in found.gaps] == [f"create in {HOME}"]
+
+
+def test_reading_back_what_vanished_from_a_shared_directory_says_what_is_missing() -> None:
+    name = HOME + "/.viberc.lock"
+    found = covered(made(name), access(Operation.READ, name), access(Operation.REMOVE, name))
+    assert not found.policy.grants
+    assert [gap.item for gap in found.gaps] == [f"{word} in {HOME}" for word in ("create", "read", "remove")]
+
+
+def test_a_directory_that_the_program_made_is_made_by_a_launch() -> None:
+    found = covered(
+        made(VIBE, DIRECTORY),
+        made(VIBE + "/logs", DIRECTORY),
+        made(VIBE + "/logs/a.log"),
+        access(Operation.WRITE, VIBE + "/logs/a.log"),
+    )
+    grant = only(found)
+    assert (grant.path, grant.scope, grant.ensure) == (VIBE, Scope.TREE, True)
+    assert grant.rights == WORK
+    assert not found.gaps
+
+
+def test_in_a_temporary_directory_only_what_lasts_is_granted() -> None:
+    found = covered(made("/tmp/work", DIRECTORY), made("/tmp/work/a"), access(Operation.WRITE, "/tmp/work/a"))
+    assert {(g.path, g.ensure) for g in found.policy.grants} == {("/tmp/work", True)}
+    volatile = covered(made("/tmp/tmpabcd1234", DIRECTORY), made("/tmp/tmpabcd1234/a"))
+    assert not volatile.policy.grants
+    assert [gap.item for gap in volatile.gaps] == ["create in /tmp", "mkdir in /tmp"]
+
+
+@pytest.mark.parametrize("name", ["tmpabcd1234", "3fa85f64-5717-4562-b3fc-2c963f66afa6", "run-20260802"])
+def test_a_volatile_directory_opens_the_one_that_holds_it(name: str) -> None:
+    found = covered(made(f"{VIBE}/{name}", DIRECTORY), made(f"{VIBE}/{name}/x"))
+    grant = only(found)
+    assert (grant.path, grant.scope, grant.ensure) == (VIBE, Scope.TREE, False)
+    assert Right.MKDIR | Right.CREATE in grant.rights
+
+
+def test_atomic_replacement_opens_the_directory() -> None:
+    new, old = VIBE + "/config.toml.tmp.99", VIBE + "/config.toml"
+    found = covered(
+        access(Operation.READ, old),
+        made(new),
+        access(Operation.WRITE, new),
+        access(Operation.RENAME_FROM, new, peer=old),
+        access(Operation.RENAME_TO, old, existed=True, peer=new),
+    )
+    grant = only(found)
+    assert (grant.path, grant.scope) == (VIBE, Scope.TREE)
+    # The new file is another inode: reading it next time takes the directory.
+    assert grant.rights == Right.READ | Right.WRITE | Right.CREATE | Right.REMOVE
+
+
+def test_compiled_modules_are_not_written_into_installed_packages() -> None:
+    cache = "/usr/lib/python3.11/__pycache__/os.cpython-311.pyc"
+    found = covered(made(cache + ".140"), access(Operation.RENAME_TO, cache, existed=False, peer=cache + ".140"))
+    assert not found.policy.grants
+    assert [gap.item for gap in found.gaps] == ["bytecode caches"]
+
+
+def test_terminals_and_process_entries_are_numbered_anew() -> None:
+    found = covered(
+        access(Operation.WRITE, "/dev/pts/7", Kind.CHAR),
+        access(Operation.READ, "/proc/self/status"),
+        access(Operation.WRITE, "/proc/self/oom_score_adj"),
+    )
+    assert shape(found) == {
+        ("/dev/pts", Scope.TREE): Right.WRITE,
+        ("/proc", Scope.TREE): Right.READ,
+        ("/proc/self/oom_score_adj", Scope.FILE): Right.WRITE,
+    }
+
+
+def test_a_wider_grant_takes_the_witnesses_of_a_narrower_one() -> None:
+    found = covered(
+        access(Operation.READ, "/var/lib/x/db", program=2),
+        access(Operation.REMOVE, "/var/lib/x/lock"),
+        made("/var/lib/x/a"),
+    )
+    grant = only(found)
+    assert {w.program for w in grant.witnesses} == {"vibe", "git"}
+
+
+# --- sensitive objects
+
+
+def test_sensitive_objects_are_left_out_and_told() -> None:
+    found = covered(
+        access(Operation.READ, HOME + "/.ssh/id_rsa", program=2), access(Operation.READ, HOME + "/.ssh/id_rsa")
+    )
+    assert not found.policy.grants
+    [use] = found.sensitive
+    assert (use.path, use.rights, use.programs) == (HOME + "/.ssh/id_rsa", Right.READ, ("git", "vibe"))
+    assert not use.granted
+
+
+def test_sensitive_objects_are_granted_one_by_one_when_allowed() -> None:
+    key = HOME + "/.ssh/id_rsa"
+    found = covered(access(Operation.READ, key), access(Operation.READ, HOME + "/.ssh/other"), allowed=frozenset({key}))
+    assert shape(found) == {(key, Scope.FILE): Right.READ}
+    assert [use.granted for use in found.sensitive] == [True, False]
+
+
+def test_allowing_a_sensitive_file_does_not_open_what_holds_it() -> None:
+    netrc, hosts = HOME + "/.netrc", HOME + "/.ssh/known_hosts"
+    found = covered(made(netrc), access(Operation.WRITE, netrc), made(hosts), allowed=frozenset({netrc, hosts}))
+    assert shape(found) == {(netrc, Scope.FILE): Right.WRITE, (HOME + "/.ssh", Scope.TREE): Right.CREATE}
+    assert [gap.item for gap in found.gaps] == [f"create in {HOME}"]
+
+
+def test_a_sensitive_object_inside_of_a_granted_tree_is_not_called_left_out() -> None:
+    found = covered(access(Operation.READ, PROJECT + "/.env"), access(Operation.READ, PROJECT + "/README.md"))
+    [use] = found.sensitive
+    assert (use.granted, use.within) == (False, PROJECT)
+    [alone] = covered(access(Operation.READ, PROJECT + "/.env")).sensitive
+    assert alone.within == ""
+
+
+# --- properties
+
+
+def _told(found: Derived) -> tuple[object, ...]:
+    return found.policy, found.sensitive, found.gaps
+
+
+_runs = st.lists(accesses, max_size=12)
+_CATALOGUE = Catalogue(HOME)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_runs)
+def test_every_need_is_granted_or_told(run: list[Access]) -> None:
+    found = covered(*run)
+    gaps = " ".join(gap.item + " " + gap.reason for gap in found.gaps)
+    launched = [g.path for g in found.policy.grants if g.ensure]
+    for one in run:
+        for need in needs(one):
+            if _CATALOGUE.match(one.object, need.right) is not None:
+                assert any(use.path == one.object for use in found.sensitive)
+                continue
+            if one.operation is Operation.MKDIR and any(
+                p == one.object or p.startswith(one.object + "/") for p in launched
+            ):
+                continue  # a launch makes it
+            lacking = need.right & ~found.policy.rights_on(need.path)
+            assert not lacking or one.object in gaps or "bytecode caches" in gaps
+
+
+@settings(max_examples=300, deadline=None)
+@given(_runs)
+def test_every_grant_has_a_witness_that_was_done(run: list[Access]) -> None:
+    done = {
+        (PROGRAMS[a.program].label, a.operation, a.object)
+        for a in run
+        if a.meaning is Meaning.DONE and a.kind is not Kind.OPAQUE
+    }
+    for grant in covered(*run).policy.grants:
+        assert grant.witnesses
+        for witness in grant.witnesses:
+            assert witness.objects >= 1
+            assert any((witness.program, operation, witness.example) in done for operation in witness.operations)
+            assert all((witness.program, operation) in {d[:2] for d in done} for operation in witness.operations)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_runs)
+def test_no_shared_directory_is_opened(run: list[Access]) -> None:
+    for grant in covered(*run).policy.grants:
+        if PLACES.is_shared(grant.path):
+            assert not grant.rights & _OPENING
+            assert grant.scope is Scope.FILE or grant.path in ("/proc", "/usr")
+
+
+@settings(max_examples=200, deadline=None)
+@given(_runs, st.randoms(use_true_random=False))
+def test_the_order_of_accesses_does_not_matter(run: list[Access], shuffle: random.Random) -> None:
+    other = list(run)
+    shuffle.shuffle(other)
+    assert _told(covered(*run)) == _told(covered(*other))
+    assert _told(covered(*run)) == _told(covered(*run, *run))
+
+
+@settings(max_examples=200, deadline=None)
+@given(_runs)
+def test_policies_are_sorted_and_have_one_grant_an_anchor(run: list[Access]) -> None:
+    anchors = [(g.path, g.scope) for g in covered(*run).policy.grants]
+    assert anchors == sorted(set(anchors))
+
+
+def test_a_hundred_thousand_files() -> None:
+    run = [access(Operation.READ, f"{HOME}/data/{n % 100}/{n}") for n in range(100_000)]
+    beside = {f"{HOME}/data/{n}": Beside(10_000) for n in range(100)}
+    found = covered(*run, beside=beside)
+    assert len(found.policy.grants) == 100_000
