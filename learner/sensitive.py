@@ -1,141 +1,160 @@
-"""The catalogue of what is never granted silently. Data: a new kind of secret is a new line."""
+"""What is never granted silently: which entry of the catalogue a path falls under."""
 
-import enum
-import re
-from typing import NamedTuple
+import functools
 
 from learner.policy import CHANGES, Right
+from learner.sensitive_entries import HOMES, LINKS, Concern, Entry
+from learner.sensitive_places import PERSONAL
+from learner.sensitive_system import SYSTEM
+
+__all__ = ["CATALOGUE", "Catalogue", "Concern", "Entry"]
+
+CATALOGUE: tuple[Entry, ...] = (*PERSONAL, *SYSTEM)
 
 
-class Concern(enum.Enum):
-    """Which accesses are the danger."""
+class _Node:
+    """A directory in a tree of patterns: what comes next by its name, or by how its name begins and ends.
 
-    ANY = enum.auto()
-    CHANGE = enum.auto()
-    """Reading it tells nothing, but whoever may change it runs code outside of the sandbox later."""
+    ``here`` and ``below``: numbers of what matches this very path, and this path with all that lies beneath.
+    """
 
+    __slots__ = ("below", "here", "names", "shapes")
 
-class Entry(NamedTuple):
-    """``pattern``: ``~`` is the home directory, ``*`` any part of one name, ``**`` any number of directories."""
+    def __init__(self) -> None:
+        self.names: dict[str, _Node] = {}
+        self.shapes: tuple[tuple[str, str, _Node], ...] = ()
+        self.here: tuple[int, ...] = ()
+        self.below: tuple[int, ...] = ()
 
-    pattern: str
-    reason: str
-    concern: Concern = Concern.ANY
+    def child(self, name: str) -> "_Node":
+        """The node of a name of a pattern, made if there is none. Raises ValueError where it has two ``*``."""
+        start, star, end = name.partition("*")
+        if not name or "*" in end:
+            raise ValueError(f"not a name of a pattern: {name!r}")
+        if not star:
+            return self.names.get(name) or self.names.setdefault(name, _Node())
+        for known in self.shapes:
+            if known[:2] == (start, end):
+                return known[2]
+        self.shapes = (*self.shapes, (start, end, _Node()))
+        return self.shapes[-1][2]
 
+    def descend(self, path: str) -> "_Node":
+        """The node of ``path``: names of a pattern joined by ``/``, empty for this node."""
+        node = self
+        for name in path.split("/") if path else ():
+            node = node.child(name)
+        return node
 
-_ENVIRONMENT_FILES = "**/.env.*"
+    def add(self, pattern: str, number: int) -> None:
+        """``pattern``: as a path, or with a last ``**`` for all that lies beneath."""
+        node = self.descend(pattern.removesuffix("/**"))
+        if pattern.endswith("/**"):
+            node.below = (*node.below, number)
+        else:
+            node.here = (*node.here, number)
 
-CATALOGUE = (
-    Entry("~/.ssh/**", "SSH keys"),
-    Entry("~/.gnupg/**", "GnuPG keys"),
-    Entry("~/.aws/**", "AWS credentials"),
-    Entry("~/.azure/**", "Azure credentials"),
-    Entry("~/.config/gcloud/**", "Google Cloud credentials"),
-    Entry("~/.config/gh/**", "GitHub token"),
-    Entry("~/.config/glab-cli/**", "GitLab token"),
-    Entry("~/.config/op/**", "1Password session"),
-    Entry("~/.kube/**", "Kubernetes credentials"),
-    Entry("~/.docker/**", "container registry credentials"),
-    Entry("~/.config/containers/auth.json", "container registry credentials"),
-    Entry("~/.netrc", "passwords"),
-    Entry("~/.git-credentials", "git passwords"),
-    Entry("~/.config/git/credentials", "git passwords"),
-    Entry("~/.npmrc", "package registry token"),
-    Entry("~/.yarnrc*", "package registry token"),
-    Entry("~/.pypirc", "package registry token"),
-    Entry("~/.cargo/credentials*", "package registry token"),
-    Entry("~/.gem/credentials", "package registry token"),
-    Entry("~/.terraform.d/credentials*", "Terraform credentials"),
-    Entry("~/.vault-token", "Vault token"),
-    Entry("~/.pgpass", "database passwords"),
-    Entry("~/.my.cnf", "database passwords"),
-    Entry("~/.password-store/**", "password store"),
-    Entry("~/.local/share/keyrings/**", "desktop keyring"),
-    Entry("~/.config/google-chrome/**", "browser profile"),
-    Entry("~/.config/chromium/**", "browser profile"),
-    Entry("~/.config/BraveSoftware/**", "browser profile"),
-    Entry("~/.mozilla/**", "browser profile"),
-    Entry("~/.thunderbird/**", "mail"),
-    Entry("~/.*_history", "shell history"),
-    Entry("~/.bashrc", "shell start-up file"),
-    Entry("~/.bash_profile", "shell start-up file"),
-    Entry("~/.bash_login", "shell start-up file"),
-    Entry("~/.profile", "shell start-up file"),
-    Entry("~/.zshrc", "shell start-up file"),
-    Entry("~/.zshenv", "shell start-up file"),
-    Entry("~/.zprofile", "shell start-up file"),
-    Entry("~/.config/fish/config.fish", "shell start-up file"),
-    Entry("~/.config/autostart/**", "runs at login", Concern.CHANGE),
-    Entry("~/.config/systemd/user/**", "runs at login", Concern.CHANGE),
-    Entry("~/.gitconfig", "git runs what it names", Concern.CHANGE),
-    Entry("~/.config/git/config", "git runs what it names", Concern.CHANGE),
-    Entry("/etc/shadow*", "password hashes"),
-    Entry("/etc/gshadow*", "password hashes"),
-    Entry("/etc/sudoers", "who may become root"),
-    Entry("/etc/sudoers.d/**", "who may become root"),
-    Entry("/etc/ssh/ssh_host_*_key", "host keys"),
-    Entry("/etc/cron*/**", "runs as root", Concern.CHANGE),
-    Entry("/etc/crontab", "runs as root", Concern.CHANGE),
-    Entry("/var/spool/cron/**", "runs on a schedule"),
-    Entry("/proc/*/environ", "another program's environment"),
-    Entry("/proc/*/task/*/environ", "another program's environment"),
-    Entry("/proc/*/mem", "another program's memory"),
-    Entry("/proc/*/task/*/mem", "another program's memory"),
-    Entry("/run/docker.sock", "root on this machine"),
-    Entry("/var/run/docker.sock", "root on this machine"),
-    Entry("/run/podman/podman.sock", "containers outside of the sandbox"),
-    Entry("/run/user/*/docker.sock", "containers outside of the sandbox"),
-    Entry("/run/user/*/podman/podman.sock", "containers outside of the sandbox"),
-    Entry("/run/user/*/bus", "the desktop session's D-Bus"),
-    Entry("/run/dbus/system_bus_socket", "the system D-Bus"),
-    Entry("/run/user/*/gnupg/**", "GnuPG agent"),
-    Entry("/run/user/*/keyring/**", "desktop keyring"),
-    Entry("/run/user/*/wayland-*", "the screen and keyboard"),
-    Entry("/tmp/.X11-unix/**", "the screen and keyboard"),
-    Entry("/tmp/ssh-*/agent.*", "SSH agent"),
-    Entry("**/.env", "environment file with secrets"),
-    Entry(_ENVIRONMENT_FILES, "environment file with secrets"),
-    Entry("**/.git/hooks/**", "git runs it outside of the sandbox later", Concern.CHANGE),
-    Entry("**/id_rsa", "SSH key"),
-    Entry("**/id_ed25519", "SSH key"),
-    Entry("**/id_ecdsa", "SSH key"),
-)
+    def link(self, pattern: str, target: "_Node") -> None:
+        """Let ``target`` be found under a second name: ``*`` or a literal one."""
+        above, _, name = pattern.rpartition("/")
+        node = self.descend(above)
+        if name == "*":
+            node.shapes = (*node.shapes, ("", "", target))
+        else:
+            node.names[name] = target
 
-_EXAMPLES = re.compile(r"\.env\.(example|sample|template|dist|defaults?)\Z")  # made to be read: they hold no secret
+    def collect(self, names: list[str], at: int, found: list[int]) -> None:
+        """Add the numbers that fit ``names`` from index ``at`` on."""
+        node = self
+        for depth in range(at, len(names)):
+            name = names[depth]
+            if node.below:
+                found += node.below
+            for start, end, child in node.shapes:
+                if name.startswith(start) and name.endswith(end) and len(name) >= len(start) + len(end):
+                    child.collect(names, depth + 1, found)
+            after = node.names.get(name)
+            if after is None:
+                return
+            node = after
+        found += node.below
+        found += node.here
 
 
-def _regex(pattern: str, home: str) -> str:
-    if pattern.startswith("~/"):
-        start, rest = re.escape(home.rstrip("/")) + "/", pattern[2:]
-    elif pattern.startswith("**/"):
-        start, rest = "/(?:.*/)?", pattern[3:]
-    else:
-        start, rest = "/", pattern[1:]
-    tail = "(?:/.*)?" if rest.endswith("/**") else ""
-    rest = rest.removesuffix("/**")
-    return start + "[^/]*".join(re.escape(part) for part in rest.split("*")) + tail
+class _Patterns:
+    """Numbered patterns, to be asked for the numbers of those that fit a path."""
+
+    def __init__(self, patterns: list[tuple[str, int]]) -> None:
+        self._root, self._home, self._anywhere = _Node(), _Node(), _Node()
+        for pattern, number in patterns:
+            start, _, rest = pattern.partition("/")
+            {"": self._root, "~": self._home, "**": self._anywhere}[start].add(rest, number)
+        for pattern in HOMES:
+            self._root.link(pattern[1:], self._home)
+        for pattern, target in LINKS:
+            self._root.link(pattern[1:], self._root.descend(target[1:]))
+        # What makes a path worth a search: its first name, a name anywhere, or a part (patterns with a * either begin
+        # or end with a text).
+        self._tops = frozenset(self._root.names)
+        self._names = frozenset(self._anywhere.names)
+        self._parts = tuple("/" + start for start, _, _ in self._anywhere.shapes if start)
+        self._ends = tuple(end for start, end, _ in self._anywhere.shapes if not start)
+
+    def find(self, path: str, home: list[str]) -> list[int]:
+        """The numbers that fit ``path``. ``home``: the names of a home directory, the first of them empty."""
+        found: list[int] = []
+        names = path.split("/")
+        if len(names) > 1 and names[1] in self._tops:
+            self._root.collect(names, 1, found)
+        anywhere = not self._names.isdisjoint(names) or path.endswith(self._ends)
+        for part in self._parts:
+            anywhere = anywhere or part in path
+        if anywhere:
+            for at in range(1, len(names)):
+                self._anywhere.collect(names, at, found)
+        if home and names[: len(home)] == home:
+            self._home.collect(names, len(home), found)
+        return found
+
+    def reaches(self, home: list[str]) -> bool:
+        """Whether ``home`` is one of those that any search looks into."""
+        probe = _Node()
+        for pattern in HOMES:
+            probe.add(pattern[1:], 0)
+        found: list[int] = []
+        probe.collect(home, 1, found)
+        return bool(found)
+
+
+@functools.cache
+def _ranked() -> tuple[tuple[Entry, ...], _Patterns, _Patterns]:
+    """The entries, and their patterns and exceptions by rank.
+
+    What is a concern however it is used comes first: one path may fit several entries.
+    """
+    entries = tuple(sorted(CATALOGUE, key=lambda e: e.concern is Concern.CHANGE))
+    patterns = [(entry.pattern, rank) for rank, entry in enumerate(entries)]
+    exceptions = [(but, rank) for rank, entry in enumerate(entries) for but in entry.but]
+    return entries, _Patterns(patterns), _Patterns(exceptions)
 
 
 class Catalogue:
-    """The catalogue for one home directory."""
+    """The catalogue for one home directory; those of other accounts hold secrets as well."""
 
     def __init__(self, home: str) -> None:
-        # What is a concern however it is used comes first: one path may fit several entries.
-        self._entries = sorted(CATALOGUE, key=lambda e: e.concern is Concern.CHANGE)
-        numbered = [f"(?P<e{i}>{_regex(e.pattern, home)})" for i, e in enumerate(self._entries)]
-        self._pattern = re.compile("|".join(numbered), re.DOTALL)
+        self._entries, self._patterns, self._exceptions = _ranked()
+        names = home.rstrip("/").split("/")
+        self._home = [] if self._patterns.reaches(names) else names
 
     def match(self, path: str, rights: Right) -> Entry | None:
-        """The entry by which using ``rights`` on ``path`` is sensitive, if there is one.
-
-        The process's own entries under /proc are not: a program may know its own environment.
-        """
-        found = self._pattern.fullmatch(path)
-        if found is None or path.startswith(("/proc/self/", "/proc/thread-self/")):
+        """The entry by which using ``rights`` on ``path`` (absolute, normalised) is sensitive, if there is one."""
+        found = self._patterns.find(path, self._home)
+        if not found:
             return None
-        entry = self._entries[int((found.lastgroup or "e0")[1:])]
-        if entry.pattern == _ENVIRONMENT_FILES and _EXAMPLES.search(path):
-            return None
-        if entry.concern is Concern.CHANGE and not rights & CHANGES:
-            return None
-        return entry
+        for rank in sorted(found):
+            entry = self._entries[rank]
+            if entry.concern is Concern.CHANGE and not rights & CHANGES:
+                return None  # so are those after it
+            if not entry.but or rank not in self._exceptions.find(path, self._home):
+                return entry
+        return None
