@@ -16,7 +16,7 @@ from learner.policy import CHANGES, NO_RIGHT, Grant, Policy, Right, Scope, Witne
 from learner.sensitive import Catalogue
 from learner.wants import Aspect, Want, Wants, wants
 from tracers.events import Operation
-from tracers.programs import Program
+from tracers.programs import LAUNCHER, Program
 
 WORK = (
     Right.READ
@@ -117,7 +117,7 @@ class _Deriver:
             # The launch names it to the program, so it is granted whether or not this run had a use for it.
             given = drafts[self._places.temporary, Scope.TREE]
             given.ensure = True
-            given.users[self._labels[0]].add((Operation.MKDIR, self._places.temporary))
+            given.users[LAUNCHER].add((Operation.MKDIR, self._places.temporary))
         self._complete(drafts)
         _drop_covered(drafts)
         return tuple(

@@ -25,6 +25,7 @@ from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope, 
 from learner.probe import Probe
 from learner.replay import path_probe, port_probe
 from tracers.events import Operation
+from tracers.programs import LAUNCHER
 
 _FEW = 8
 """Probes of a first try: mostly the very first is refused, and a tree may have ten thousand."""
@@ -223,8 +224,8 @@ class _Search:
                 which = f"{admitted[0].act} {to_text(admitted[0].path)}"
                 return Unproved(grant, f"{self._enforcer.name} admits {which} without it")
             return Unproved(grant, _obstacles(alone))
-        if any(witness.example not in self._recorded for witness in grant.witnesses):
-            return Unproved(grant, "it was learned from another recording than this one")
+        if any(w.example not in self._recorded and w.program != LAUNCHER for w in grant.witnesses):
+            return Unproved(grant, "nothing in this recording shows its use")
         if covered and (silent or not any(d.probe for d in covered)):
             return Unproved(grant, _obstacles(covered))
         # What cannot be asked counts as admitted where another grant gives it whose rule the enforcer could make.

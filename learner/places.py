@@ -174,6 +174,14 @@ class Map(NamedTuple):
         shared = path in _SHARED_DIRECTORIES or is_temporary(path) or is_within(self.home, path)
         return shared or path in _shared(self.home)
 
+    def is_state(self, path: str) -> bool:
+        """Whether programs keep state of their own there, under names of their choice, rather than people theirs."""
+        place, _ = self.locate(path)
+        if place is Place.HOME:
+            first = path[len(self.home) + 1 :].partition("/")[0]
+            return first.startswith(".") or first == "Library"
+        return place in (Place.CACHE, Place.KERNEL) or path.startswith(("/var/", "/run/", "/tmp/"))  # noqa: S108
+
 
 def is_systems(path: str) -> bool:
     """Whether ``path`` belongs to the system's package manager, a language's packages among it included."""

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from learner import forms, words
-from learner.errors import InputFileError
+from learner.command import find
+from learner.errors import InputFileError, SbxError
 from learner.names import from_text, to_text
 from learner.policy import Grant, NetworkGrant, Policy, Right, Witness, parse_rights, right_names
 from learner.profile_form import RIGHT_WORDS, VERSION, GrantForm, NetworkForm, ProfileForm, WitnessForm
@@ -28,7 +29,8 @@ _TOML_LINE = re.compile(r" \(at line (\d+), column \d+\)\Z")
 class Profile(msgspec.Struct, frozen=True):
     """What one command may do.
 
-    ``command`` is argv[0] as typed, without arguments. ``partial``: the recording was cut short.
+    ``command`` is argv[0] as typed, without arguments. ``partial``: the recording was cut short. ``prefix``: where the
+    command is installed, on this machine if it is there, else where it was learned.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Profile(msgspec.Struct, frozen=True):
     policy: Policy
     partial: bool = False
     platform: str = "linux"
+    prefix: str = ""
 
 
 def load(path: str, variables: Variables) -> Profile:
@@ -84,37 +87,56 @@ def loads(text: str, where: str, variables: Variables) -> Profile:
         )
     form = forms.convert(document, ProfileForm, where, _MEND)
     reader = _Reader(where, variables)
+    command = reader.text(form.command, "command", variables.expand_any)
+    if form.prefix:
+        recorded = reader.text(form.prefix, "prefix", variables.expand)
+        variables = variables._replace(prefix=_prefix(command, variables) or recorded)
+        reader = _Reader(where, variables)
     grants = [reader.grant(each, f"grant[{index}]") for index, each in enumerate(form.grant)]
     network = [reader.network(each, f"network[{index}]") for index, each in enumerate(form.network)]
     return Profile(
         name=reader.text(form.name, "name", from_text),
-        command=reader.text(form.command, "command", variables.expand_any),
+        command=command,
         policy=Policy(
             grants=tuple(sorted(grants, key=lambda grant: _grant_order(grant, grant.path))),
             network=tuple(sorted(network, key=_network_order)),
         ),
         partial=form.partial,
         platform=reader.text(form.platform, "platform", from_text),
+        prefix=variables.prefix if form.prefix else "",
     )
+
+
+def _prefix(command: str, variables: Variables) -> str:
+    """Where ``command`` is installed here, "" if it is not."""
+    try:
+        return variables.with_program(find((command,)).file).prefix
+    except SbxError:
+        return ""
 
 
 def dumps(profile: Profile, variables: Variables) -> str:
     """``profile`` as TOML: sorted, each grant under a comment on which programs need it, and for what."""
-    command = variables.contract(profile.command)
+    variables = variables._replace(prefix="")
+    command, prefix = variables.contract(profile.command), variables.contract(profile.prefix)
+    variables = variables._replace(prefix=profile.prefix)
+    texts = [(grant, variables.contract(grant.path)) for grant in profile.policy.grants]
     lines = [
         f"# What `{command}` may touch when `sbx run` starts it: what it was seen to need, and no more.",
         "# Whatever is not granted here, and can be refused, is refused. Edit it, commit it: it holds",
-        "# no secrets (no arguments, no environment). $PROJECT, $HOME and $TMPDIR are those of whoever runs it.",
+        "# no secrets (no arguments, no environment). $PROJECT, $HOME and the like are those of whoever runs it.",
         "# After a change run `sbx verify`: it asks the kernel whether the policy does what it says.",
         f"version = {VERSION}",
         f"name = {_quote(to_text(profile.name))}",
         f"command = {_quote(command)}",
         f"platform = {_quote(to_text(profile.platform))}",
     ]
+    if any(text.startswith("$PREFIX") for _, text in texts):
+        lines.append("# $PREFIX, where the command is installed; used as long as the command is not found by its name.")
+        lines.append(f"prefix = {_quote(prefix)}")
     if profile.partial:
         lines.append("# The recording was cut short: `sbx learn` again finds the grants that are missing.")
         lines.append("partial = true")
-    texts = [(grant, variables.contract(grant.path)) for grant in profile.policy.grants]
     blocks = [grant_toml(grant, variables) for grant, _ in sorted(texts, key=lambda item: _grant_order(*item))]
     blocks += [network_toml(grant, variables) for grant in sorted(profile.policy.network, key=_network_order)]
     return "\n".join(["\n".join(lines) + "\n", *blocks])

@@ -61,6 +61,9 @@ class ProfileForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: _Text
     command: Annotated[str, Meta(min_length=1, description="The command as typed, without arguments.")]
     platform: _Text = "linux"
+    prefix: Annotated[
+        str, Meta(description="$PREFIX where the profile was learned; where it is used, the command's.")
+    ] = ""
     partial: Annotated[bool, Meta(description="The recording was cut short: grants may be missing.")] = False
     grant: tuple[GrantForm, ...] = ()
     network: tuple[NetworkForm, ...] = ()

@@ -45,7 +45,7 @@ class Recorder:
         self._resolver = Resolver()
         self._accesses: set[Access] = set()
         self._interpreted: dict[str, tuple[Interpreter, ...]] = {}
-        self._places = header.places
+        self._places = header.variables.places
         self._failures = Failures(self._places)
         self._unreadable = 0
         self._programs_written = 0

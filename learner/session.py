@@ -59,6 +59,8 @@ def record(command: Command, tracer: Tracer, variables: Variables, file: Path | 
         project=variables.project,
         home=variables.home,
         temporary=variables.temporary,
+        prefix=variables.prefix,
+        xdg=variables.xdg,
         uid=os.getuid(),
         tracer=tracer.name,
         kernel=platform.release(),
@@ -112,7 +114,7 @@ def derive(trace: Trace, allowed: frozenset[str], scale: Scale = DEFAULT) -> Der
 
     What lies beside the objects is looked up now for a trace that was cut short before it was recorded.
     """
-    places, changing = trace.header.places, frozenset(trace.header.changing)
+    places, changing = trace.header.variables.places, frozenset(trace.header.changing)
     beside = trace.beside or census.take(trace.accesses, places)
     return derivation.derive(places, trace.programs, trace.accesses, beside, allowed, changing, scale)
 

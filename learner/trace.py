@@ -17,7 +17,7 @@ from learner.census import Beside
 from learner.errors import InputFileError
 from learner.interpreters import Interpreter
 from learner.names import from_text, to_text
-from learner.places import Map
+from learner.variables import Variables
 from tracers.programs import Program, ProgramTable
 
 VERSION = 1
@@ -27,7 +27,7 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     """Where and how a trace was made. ``command`` is argv[0] only: arguments may hold secrets.
 
     ``temporary``: the private directory that ``$TMPDIR`` named; ``prefix``: where the program is installed; empty if
-    there was none.
+    there was none. ``xdg``: the base directories, by the names of their variables.
     ``changing``: names that several runs, merged here, made differently (:func:`learner.volatile.changing_names`).
     They stand here because one run's part cannot be told from another's afterwards.
     """
@@ -44,11 +44,12 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     temporary: str = ""
     changing: tuple[str, ...] = ()
     prefix: str = ""
+    xdg: tuple[tuple[str, str], ...] = ()
 
     @property
-    def places(self) -> Map:
-        """Where this run's own places are."""
-        return Map(self.project, self.home, self.temporary, self.prefix)
+    def variables(self) -> Variables:
+        """What the variables stood for in this run."""
+        return Variables(self.project, self.home, self.temporary, self.prefix, self.xdg, self.uid)
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
@@ -213,6 +214,7 @@ def _header_text(header: Header, turn: Callable[[str], str]) -> Header:
         home=turn(header.home),
         temporary=turn(header.temporary),
         prefix=turn(header.prefix),
+        xdg=tuple((name, turn(directory)) for name, directory in header.xdg),
         changing=tuple(turn(name) for name in header.changing),
     )
 
@@ -323,11 +325,16 @@ def sort_key(access: Access) -> tuple[str, ...]:
 
 
 def merge(traces: Iterable[Trace]) -> Trace:
-    """One trace of several runs: the union of what they did, under the header of the first.
+    """One trace of several runs: the union of what they did, under the header of the one that was started first.
 
-    Names known to change in one of them are known to change in all. Raises ValueError if there is none.
+    Names known to change in one of them are known to change in all. A trace that is given twice counts once. Raises
+    ValueError if there is none.
     """
-    runs = list(traces)
+    runs: list[Trace] = []
+    for trace in traces:
+        if trace not in runs:
+            runs.append(trace)
+    runs.sort(key=lambda run: run.header.started)
     if not runs:
         raise ValueError("no trace to merge")
     if len(runs) == 1:

@@ -81,7 +81,12 @@ class Variables(NamedTuple):
     def with_program(self, file: str) -> Self:
         """These, with the prefix of the program that was found at ``file``; links are followed."""
         found = os.path.join(os.path.realpath(os.path.dirname(file)), os.path.basename(file))
-        return self._replace(prefix=prefix_of(os.path.realpath(file), Map(*self[:3]), found))
+        return self._replace(prefix=prefix_of(os.path.realpath(file), self._replace(prefix="").places, found))
+
+    @property
+    def places(self) -> Map:
+        """The same directories, for :mod:`learner.places`."""
+        return Map(self.project, self.home, self.temporary, self.prefix)
 
     def items(self) -> tuple[tuple[str, str], ...]:
         """(name, directory) pairs of those that have a value, by name."""

@@ -3,30 +3,56 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from learner.access import Access, Kind
 from learner.needs import CREATING, created
 from learner.places import ancestors
 from tracers.events import Operation
 
-_SHAPES = re.compile(
+_NAMES = re.compile(
     r"""
       [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}   # uuid
     | (?<![0-9A-Za-z])(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,}(?![0-9A-Za-z])   # hex ids, content hashes
     | \d{6,}                                                          # dates, times, long ids
+    | (?<!\d)\d{4}-\d\d-\d\d(?!\d)                                  # dates
+    | -\d+-[0-9a-f]{6,}$                                              # .staging-12-3fa85f
     | ^tmp[a-z0-9_]{8}($|\.)                                          # Python's tempfile
+    | ^tmp_(obj|pack|idx)_                                            # git
     | ^cc[A-Za-z0-9]{6}\.                                             # gcc
     | \.[A-Za-z0-9]{6,10}\.tmp$ | \.tmp\.\d+                          # editors, atomic replacement
-    | ^[0-9]+\.sock$
+    | ^[0-9]+\.(sock|lock|pid)$
     """,
     re.VERBOSE,
 )
+_PARTS = re.compile(
+    r"""
+      /(?:19|20)\d\d/(?:0[1-9]|1[0-2])(?=/|$)                         # directories of dates: 2026/11/22
+    | /[0-9a-f]{2}(?:/[0-9a-f]{2})?(?=/(?:[0-9a-f]{16,}|tmp_obj_)[^/]*(?:/|$))   # fan-out of hashes
+    """,
+    re.VERBOSE,
+)
+"""Shapes that take several components to tell."""
 
 
 def is_volatile(name: str) -> bool:
     """Whether a single file name looks as if it will be another one in the next run."""
-    return _SHAPES.search(name) is not None
+    return _NAMES.search(name) is not None
+
+
+def lasting_part(path: str, spare: Callable[[str], bool] = lambda _name: False) -> str:
+    """``path``, or the directory above the first of its components that will be another one in the next run.
+
+    ``spare`` names components that look as if they would, but will not.
+    """
+    parts = _PARTS.search(path)
+    end = parts.start() if parts else len(path)
+    at = 0
+    for name in path[:end].split("/"):
+        if name and is_volatile(name) and not spare(name):
+            return path[: at - 1] or "/"
+        at += len(name) + 1
+    return path[:end] or "/"
 
 
 _GOING = frozenset({Operation.REMOVE, Operation.RMDIR, Operation.RENAME_FROM})

@@ -15,10 +15,11 @@ from typing import NamedTuple
 from learner.access import Access, Kind
 from learner.gaps import Gap
 from learner.needs import CREATING, Need, created, needs, vanished
-from learner.places import CLASSES, Map, Place, ancestors, is_systems, is_temporary, is_within
+from learner.places import CLASSES, Map, Place, is_systems, is_temporary, is_within
 from learner.policy import ALWAYS, CHANGES, NO_RIGHT, Right, Scope, right_names
 from learner.sensitive import Catalogue
-from learner.volatile import is_volatile
+from learner.variables import Variables
+from learner.volatile import is_volatile, lasting_part
 from tracers.events import Operation
 from tracers.programs import Program
 
@@ -67,8 +68,6 @@ _WHOLE = {
 }
 """Places of which one run shows only a part, so that they are wanted whole; but not for these rights."""
 _ALWAYS = {grant.path: grant.rights for grant in ALWAYS}
-_FOLDED = frozenset({Place.KERNEL, Place.CACHE})
-"""Places where a name that changes may be read through its directory, although nothing is changed there."""
 
 
 @functools.cache
@@ -91,6 +90,7 @@ class _Placer:
         self._allowed = allowed
         self._changing = changing
         self._catalogue = Catalogue(places.home)
+        self._names_project = Variables(places.project, places.home).names_project
         self._created = created(accesses)
         self._vanished = vanished(accesses)
         self._made_on_the_way: dict[str, list[str]] = {}
@@ -144,7 +144,7 @@ class _Placer:
             self._change_directory(os.path.dirname(made[0]), need)
         elif need.right & ~_ON_OBJECTS:
             self._change_directory(path, need)
-        elif place in _FOLDED and not need.right & CHANGES and (lasting := self._lasting_part(path)) != path:
+        elif not need.right & CHANGES and (lasting := self._lasting_part(path)) != path:
             self._want(lasting, Scope.TREE, need)
         else:
             self._want(path, Scope.FILE, need)
@@ -177,15 +177,21 @@ class _Placer:
         return None
 
     def _lasts(self, name: str) -> bool:
-        return not (name in self._vanished or name in self._changing or is_volatile(os.path.basename(name)))
+        gone = name in self._vanished or name in self._changing
+        base = os.path.basename(name)
+        volatile = is_volatile(base) and not self._names_project(base)
+        return not gone and not volatile and self._lasting_part(name) == name
 
     def _lasting_part(self, path: str) -> str:
-        """``path``, or the directory above the first name in it that will be another one in the next run."""
-        for name in (*reversed(ancestors(path)), path):
-            above = os.path.dirname(name)
-            if not self._lasts(name) and not self._places.is_shared(above):
-                return above
-        return path
+        """``path``, or a directory above it that will still be there in the next run; see :func:`lasting_part`.
+
+        Only where programs keep their own state: a person's directory may well be named after a date.
+        """
+        if not self._places.is_state(path):
+            return path
+        base = self._places.home if is_within(path, self._places.home) else ""
+        found = base + lasting_part(path[len(base) :], self._names_project)
+        return path if self._places.is_shared(found) else found
 
     def _stays_alone(self, made: str, need: Need) -> bool:
         """Whether a file made in a shared directory can be granted by itself: it is there from now on."""
@@ -195,6 +201,7 @@ class _Placer:
         """A change in a directory that was there before the program."""
         while directory in self._created:
             directory = os.path.dirname(directory)
+        directory = self._lasting_part(directory)
         label = self._programs[need.access.program].label
         place, _ = self._places.locate(directory)
         installed = is_systems(directory)

@@ -9,14 +9,16 @@ from learner.variables import Variables
 
 
 def profile_record(profile: Profile, variables: Variables) -> dict[str, Any]:
-    """``{profile, command, platform, partial, variables{}, grants[], network[]}``.
+    """``{profile, command, platform, prefix, partial, variables{}, grants[], network[]}``.
 
-    ``variables`` holds what ``$HOME`` and ``$PROJECT`` stand for here.
+    ``variables`` holds the directories that ``$HOME``, ``$PROJECT`` and so on stand for here.
     """
+    variables = variables._replace(prefix=profile.prefix)
     return {
         "profile": to_text(profile.name),
         "command": variables.contract(profile.command),
         "platform": to_text(profile.platform),
+        "prefix": to_text(profile.prefix),
         "partial": profile.partial,
         "variables": {name: to_text(directory) for name, directory in variables.items()},
         "grants": [grant_record(grant, variables) for grant in profile.policy.grants],

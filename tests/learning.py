@@ -25,7 +25,7 @@ class Learned(NamedTuple):
 
     @property
     def places(self) -> Map:
-        return Map(self.variables.project, self.variables.home)
+        return self.variables.places
 
     @property
     def labelled(self) -> list[tuple[object, str]]:

@@ -81,6 +81,10 @@ class SignalRelay:
             self._delivery.notify()
         signal.pthread_kill(self._thread.ident or 0, self._OVER)
         self._thread.join()
+        # What arrived together with the command's end waits behind what woke the thread (signals sent to one thread
+        # come first); let through now, it would end sbx instead.
+        while (late := signal.sigtimedwait(self._taken, 0)) is not None:
+            self._note(late.si_signo)
         signal.signal(signal.SIGTSTP, self._suspend)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
@@ -93,12 +97,15 @@ class SignalRelay:
     def _take(self) -> None:
         while True:
             received = signal.sigwaitinfo(self._taken)
-            if self._over:
+            if received.si_signo == self._OVER:
                 return
             self._received(received.si_signo, received.si_code == _SI_KERNEL)
 
-    def _received(self, number: int, by_kernel: bool) -> None:
+    def _note(self, number: int) -> None:
         self.interrupted = self.interrupted or number in self._KEYS | self._ENDING
+
+    def _received(self, number: int, by_kernel: bool) -> None:
+        self._note(number)
         if number in self._KEYS and by_kernel:
             return  # a key on the terminal: it went to the whole group
         began = time.monotonic()

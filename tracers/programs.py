@@ -6,6 +6,8 @@ small as what happened in it, and two traces of the same work are equal although
 
 import msgspec
 
+LAUNCHER = "sbx"
+"""Name of the program that is there before the command: sbx itself, about to exec it."""
 MAX_DEPTH = 64
 """Longest exec chain kept; deeper ones (programs that exec each other for ever) fold onto their ancestor."""
 

@@ -23,7 +23,7 @@ from tracers.job import Foreground, SignalRelay
 from tracers.launch import Launch
 from tracers.lookups import MOVES, REMOVES, leads_elsewhere
 from tracers.permission import not_permitted
-from tracers.programs import ProgramTable
+from tracers.programs import LAUNCHER, ProgramTable
 from tracers.requests import SECCOMP_STOP, SYSCALL_STOP
 from tracers.seccomp import Filter, program
 from tracers.tracee import (
@@ -65,7 +65,7 @@ class PtraceTracer:
 
     def __init__(self) -> None:
         self.programs = ProgramTable()
-        self._launcher = self.programs.exec(-1, "sbx", "")
+        self._launcher = self.programs.exec(-1, LAUNCHER, "")
         found = abis()
         if found is None:
             raise TracerError(

@@ -11,7 +11,7 @@ from tracers.calls import CONTEXT, RESOLUTION_CHANGES, RawCall, events
 from tracers.events import Event, Sink
 from tracers.existence import Existence
 from tracers.lookups import MOVES, REMOVES, leads_elsewhere
-from tracers.programs import ProgramTable
+from tracers.programs import LAUNCHER, ProgramTable
 from tracers.strace_calls import OPENS, raw_calls
 from tracers.strace_tasks import FORKS, Task, Tasks, clone_flags
 from tracers.strace_text import RUN_AGAIN, Call, descriptor, result, split_call
@@ -59,7 +59,7 @@ class Reader:
         self.on_signal: Callable[[int], None] = lambda _number: None
         self.on_stop: Callable[[int], None] = lambda _number: None
         self._programs = programs
-        self._launcher = programs.exec(-1, "sbx", "")
+        self._launcher = programs.exec(-1, LAUNCHER, "")
         self._sink = sink
         self._tasks = Tasks()
         self._root: Task | None = None

@@ -20,8 +20,8 @@ from learner.findings import Result, findings
 from learner.interpreters import interpreters
 from learner.merging import news
 from learner.names import to_text
-from learner.places import Map
 from learner.profile import Profile, dumps, load
+from learner.rebase import rebase
 from learner.session import Run, derive, repeat, union
 from learner.store import check_name, name_for, profile_path, trace_path, write_atomically
 from learner.surface import surface
@@ -132,7 +132,8 @@ def learn(
     Exit status: 0 learned and verified, 1 there are findings to read, 2 usage, 3 this machine cannot (see
     `sbx doctor`), 4 a bad input file, 126 or 127 the command could not be run.
     """
-    variables = Variables.here()
+    target = find(command) if command or not sources else None
+    variables = Variables.here(target.file if target else "")
     allowed = allowed_paths(allow)
     seconds: dict[str, float] = {}
     started = time.monotonic()
@@ -140,13 +141,11 @@ def learn(
         check_name(name)
     if minimal and verify == "off":
         raise UsageError("--minimal asks the kernel, which --verify off forbids", "leave one of them out")
-    target = find(command) if command or not sources else None
     if target is not None:
         temporary.use(variables.temporary)
-    source = _from_traces(sources, target, runs) if sources else None
-    if source is not None and source.trace.header.project != variables.project:
-        header = source.trace.header
-        variables = variables._replace(project=header.project, temporary=header.temporary)
+    source = _from_traces(sources, target, runs, variables) if sources else None
+    if source is not None:
+        variables = source.trace.header.variables
     typed = target.argv[0] if target else source.trace.header.command if source else ""
     file = output or profile_path(name or name_for(typed))
     # Read before the run: a profile that cannot be used must not cost a session.
@@ -169,7 +168,7 @@ def learn(
         found = checked.live.cover
     if checked.minimal is not None:
         found = found._replace(policy=checked.minimal.policy)
-    found = with_exposure(found, Map(*variables[:4]))
+    found = with_exposure(found, variables.places)
 
     profile = _profile(name or name_for(typed), typed, source.trace, found, existing)
     write_atomically(file, dumps(profile, variables).encode())
@@ -233,10 +232,14 @@ def _earlier(kept: Path, variables: Variables) -> tuple[Trace | None, list[str]]
     return (trace, []) if same else (None, [])
 
 
-def _from_traces(files: tuple[Path, ...], command: Command | None, runs: int) -> _Source:
+def _from_traces(files: tuple[Path, ...], command: Command | None, runs: int, here: Variables) -> _Source:
+    """The traces as one: in the first one's project if they are this account's, else as if they had been made here."""
     if runs > 1:
         raise UsageError("--runs and --from-trace exclude each other", "give either a number of runs, or traces")
-    return _Source(union(read_trace(file) for file in files), command, ())
+    traces = [read_trace(file) for file in files]
+    first = min(traces, key=lambda trace: trace.header.started).header.variables
+    base = first if first.home == here.home else here
+    return _Source(union(rebase(trace, base) for trace in traces), command, ())
 
 
 def _profile(name: str, typed: str, trace: Trace, found: Derived, existing: Profile | None) -> Profile:
@@ -244,7 +247,7 @@ def _profile(name: str, typed: str, trace: Trace, found: Derived, existing: Prof
     if existing is not None:
         # One recording that was seen to its end suffices.
         return msgspec.structs.replace(existing, policy=found.policy, partial=existing.partial and partial)
-    return Profile(name=name, command=typed, policy=found.policy, partial=partial)
+    return Profile(name, typed, found.policy, partial, prefix=trace.header.prefix)
 
 
 def _launch_failure(name: str, run: Run) -> SbxError:

@@ -45,6 +45,7 @@ def merge(output: str | None, name: str | None, profiles: tuple[str, ...]) -> No
         policy=merge_policies(profile.policy for profile in opened),
         partial=any(profile.partial for profile in opened),
         platform=first.platform,
+        prefix=first.prefix,
     )
     write_atomically(target, dumps(merged, variables).encode())
     commands = sorted({to_text(profile.command) for profile in opened})

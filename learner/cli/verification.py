@@ -10,7 +10,6 @@ from learner.errors import MachineError
 from learner.findings import Verification
 from learner.launch import ensure_directories
 from learner.minimal import minimal
-from learner.places import Map
 from learner.session import live
 from learner.trace import Trace
 from learner.variables import Variables
@@ -55,7 +54,7 @@ def check(
         if smallest is not None:
             found = found._replace(policy=smallest.policy)
         replayed = replay.replay(labelled, found.policy, enforcer)
-        released = canaries.check(found.policy, Map(*variables[:4]), enforcer)
+        released = canaries.check(found.policy, variables.places, enforcer)
         confinement = enforcer.prepare(found.policy)
         confinement.close()
     except (MachineError, probe.NoAnswer) as problem:

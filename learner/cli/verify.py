@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import click
+import msgspec
 
 from learner import temporary
 from learner.cli.options import emit_json, words_after_dashes
@@ -15,7 +16,6 @@ from learner.derivation import Derived
 from learner.errors import InputFileError
 from learner.exposure import with_exposure
 from learner.findings import Result, findings
-from learner.places import Map
 from learner.profile import Profile, dumps, load
 from learner.store import profile_path, trace_path, write_atomically
 from learner.surface import surface
@@ -79,9 +79,9 @@ def verify(
     if checked.minimal is not None and checked.minimal.dropped:
         cover, changed = cover._replace(policy=checked.minimal.policy), True
     if changed:
-        written = Profile(found.name, found.command, cover.policy, found.partial, found.platform)
+        written = msgspec.structs.replace(found, policy=cover.policy)
         write_atomically(path, dumps(written, variables).encode())
-    cover = with_exposure(cover, Map(*variables[:4]))
+    cover = with_exposure(cover, variables.places)
     result = Result(
         profile=path,
         trace=trace,

@@ -180,3 +180,73 @@ def test_an_update_with_a_trace_that_cannot_be_read_says_so(machine: Machine) ->
     machine.trace.write_text("no trace\n")
     assert "the earlier trace was replaced" in machine.learn("true", "--update", status=1).stderr
     assert read_trace(machine.trace).end is not None
+
+
+READER = 'cat "$HOME"/data/*/*'
+"""Reads three files in each of four directories, two of which hold much else."""
+
+
+@pytest.fixture
+def full(machine: Machine) -> Machine:
+    for name in "abcd":
+        directory = machine.home / "data" / name
+        directory.mkdir(parents=True)
+        for number in range(3):
+            (directory / str(number)).write_text("x\n")
+        if name in "cd":
+            for number in range(300):
+                (directory / f".other-{number}").touch()
+    return machine
+
+
+def _in_data(machine: Machine) -> set[tuple[str, Scope]]:
+    data = f"{machine.home}/data"
+    return {(g.path.removeprefix(data), g.scope) for g in machine.profile.policy.grants if g.path.startswith(data)}
+
+
+def test_the_price_of_a_grant_decides_how_narrow_the_policy_is(full: Machine) -> None:
+    done = full.learn(READER)
+    lists = {("", Scope.FILE), ("/c", Scope.FILE), ("/d", Scope.FILE)}
+    files = {(f"/{name}/{number}", Scope.FILE) for name in "cd" for number in range(3)}
+    assert _in_data(full) == {("/a", Scope.TREE), ("/b", Scope.TREE)} | lists | files
+    assert "excess" in done.stderr
+    full.learn(READER, "--granularity", "0.01")
+    assert {scope for _, scope in _in_data(full)} == {Scope.FILE}
+    full.learn(READER, "--granularity", "50")
+    assert _in_data(full) == {("", Scope.TREE)}
+    full.sbx("run", "t", "--", "/bin/sh", "-c", READER)
+
+
+def test_no_more_grants_than_wanted(full: Machine) -> None:
+    full.learn(READER)
+    default = len(full.profile.policy.grants)
+    full.learn(READER, "--max-grants", str(default - 5), "--json", "s.json")
+    assert len(full.profile.policy.grants) <= default - 5
+    assert len(full.summary()["grants"]) == len(full.profile.policy.grants)
+    done = full.learn(READER, "--max-grants", "1", "-v")
+    assert "at most 1 grants" in done.stderr
+    full.sbx("run", "t", "--", "/bin/sh", "-c", READER)
+
+
+def test_the_excess_is_told_with_where_it_lies(full: Machine) -> None:
+    full.learn(READER, "--granularity", "50", "--json", "s.json")
+    [item] = [one for one in full.summary()["surface"]["items"] if one["path"].endswith("/data")]
+    assert item["excess"] == 600
+
+
+def test_learning_the_minimum_drops_what_the_kernel_would_not_refuse(machine: Machine) -> None:
+    done = machine.learn('cat "$HOME/.state/note" 2>/dev/null; ls "$HOME" >/dev/null', "--minimal", "--json", "s.json")
+    assert "1-minimal" in done.stderr
+    found = machine.summary()["verify"]["minimal"]
+    assert found["proved"] + len(found["unproved"]) == len(machine.profile.policy.grants)
+    assert machine.variables.temporary not in {g.path for g in machine.profile.policy.grants}
+    again = machine.sbx("verify", "--minimal", "t")
+    assert "0 dropped" in again.stderr
+    machine.learn("true", "--minimal", "--verify", "off", status=2)
+
+
+def test_learning_twice_gives_the_same_bytes(full: Machine) -> None:
+    full.learn(READER)
+    first = Path(full.home / "config/sbx/profiles/t.toml").read_bytes()
+    full.learn(READER)
+    assert Path(full.home / "config/sbx/profiles/t.toml").read_bytes() == first

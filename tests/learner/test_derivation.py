@@ -179,6 +179,21 @@ def test_a_volatile_directory_opens_the_one_that_holds_it(name: str) -> None:
     assert Right.MKDIR | Right.CREATE in grant.rights
 
 
+def test_state_below_a_name_that_changes_is_granted_above_it() -> None:
+    session = HOME + "/.codex/sessions/2026/11/22"
+    found = covered(made(session + "/rollout-1.jsonl"), access(Operation.WRITE, session + "/rollout-1.jsonl"))
+    assert [(g.path, g.ensure) for g in found.policy.grants] == [(HOME + "/.codex/sessions", False)]
+    cache = HOME + "/.cache/tool/0123456789abcdef"
+    found = covered(access(Operation.READ, cache + "/index"))
+    assert shape(found) == {(HOME + "/.cache/tool", Scope.TREE): Right.READ}
+
+
+def test_a_persons_directory_named_after_a_date_is_no_reason_to_open_what_holds_it() -> None:
+    trip = HOME + "/photos/20261122-trip"
+    found = covered(access(Operation.READ, trip + "/a.jpg"), made(trip + "/b.jpg"))
+    assert {grant.path for grant in found.policy.grants} == {trip}
+
+
 def test_atomic_replacement_opens_the_directory() -> None:
     new, old = VIBE + "/config.toml.tmp.99", VIBE + "/config.toml"
     found = covered(

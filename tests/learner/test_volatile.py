@@ -2,7 +2,7 @@ import pytest
 from accesses import access, made
 
 from learner.access import Access, Kind
-from learner.volatile import changing_names, is_volatile
+from learner.volatile import changing_names, is_volatile, lasting_part
 from tracers.events import Operation
 
 
@@ -22,6 +22,10 @@ from tracers.events import Operation
         "object-1a2b3c4d.bin",
         "48213.sock",
         "agent-123456",
+        "run-2026-11-22",
+        ".staging-12-3fa85f",
+        "tmp_obj_Ab12Cd",
+        "4711.lock",
     ],
 )
 def test_names_of_one_run(name: str) -> None:
@@ -53,6 +57,31 @@ def test_names_of_one_run(name: str) -> None:
 )
 def test_names_that_stay(name: str) -> None:
     assert not is_volatile(name)
+
+
+@pytest.mark.parametrize(
+    ("path", "lasting"),
+    [
+        ("/h/.x/sessions/2026/11/22/log", "/h/.x/sessions"),
+        ("/h/.x/sessions/2026/11", "/h/.x/sessions"),
+        ("/h/.x/sessions/2026", "/h/.x/sessions/2026"),  # alone it may be anything
+        ("/h/.x/objects/ab/tmp_obj_x1", "/h/.x/objects"),
+        ("/h/.x/content-v2/sha512/ab/cd/0123456789abcdef0123", "/h/.x/content-v2/sha512"),
+        ("/h/.x/3fa85f64-5717-4562-b3fc-2c963f66afa6/a/b", "/h/.x"),
+        ("/h/.x/run-20261122/3fa85f64-5717-4562-b3fc-2c963f66afa6", "/h/.x"),
+        ("/h/.x/config.toml", "/h/.x/config.toml"),
+        ("/tmpabcd1234", "/"),
+        ("/", "/"),
+    ],
+)
+def test_the_part_of_a_path_that_lasts(path: str, lasting: str) -> None:
+    assert lasting_part(path) == lasting
+
+
+def test_a_name_can_be_spared() -> None:
+    assert lasting_part("/h/.x/0123456789abcdef/y", lambda name: name == "0123456789abcdef") == (
+        "/h/.x/0123456789abcdef/y"
+    )
 
 
 CONFIG, ANN, BOB = "/h/.tool/config", "/h/.tool/ann", "/h/.tool/bob"
