@@ -124,11 +124,15 @@ class NetworkAction(enum.StrEnum):
     BIND = "bind"
 
 
+ANYWHERE = "*"
+"""As the host of a network grant, with port 0: every host and every port."""
+
+
 class NetworkGrant(msgspec.Struct, frozen=True):
     """An endpoint that may be reached or taken.
 
     ``host`` is an address, a name, or an abstract socket's name when ``transport`` is OTHER and ``port`` 0;
-    port 0 of a BIND means an ephemeral port.
+    port 0 of a BIND means an ephemeral port, unless the host is :data:`ANYWHERE`.
     """
 
     action: NetworkAction
@@ -137,6 +141,11 @@ class NetworkGrant(msgspec.Struct, frozen=True):
     transport: Transport
     witnesses: tuple[Witness, ...]
     abstract: bool = False
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether it grants every endpoint."""
+        return self.host == ANYWHERE and self.port == 0 and not self.abstract
 
 
 class Policy(msgspec.Struct, frozen=True, dict=True):

@@ -20,6 +20,7 @@ _COMMANDS = {
     "merge": Lazy("learner.cli.merge:merge", "Join profiles into one that grants what any of them grants."),
     "list": Lazy("learner.cli.list:list_profiles", "The profiles that you have."),
     "doctor": Lazy("learner.cli.doctor:doctor", "What this machine can watch and enforce."),
+    "shell-init": Lazy("learner.cli.shell_init:shell_init", "Print functions that run your commands confined."),
     "completion": Lazy("learner.cli.completion:completion", "Print the completion script of your shell."),
 }
 _OUTPUT_LOST = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)

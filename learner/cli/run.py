@@ -2,75 +2,109 @@
 
 import os
 import signal
+from typing import NoReturn
 
 import click
 
+from learner import limits as limiting
 from learner import temporary
-from learner.cli.options import show_launch, words_after_dashes
-from learner.cli.profiles import PROFILE, open_profile
+from learner.cli import ground as grounds
+from learner.cli.ground import DashedCommand, Ground, Unconfined, ground_options
+from learner.cli.options import show_launch
+from learner.cli.profiles import PROFILE
 from learner.command import find
 from learner.enforcers.enforcer import Confinement
 from learner.enforcers.landlock import LandlockEnforcer
 from learner.errors import InputFileError, LaunchError, MachineError, SbxError
 from learner.launch import ensure_directories, execute
 from learner.places import is_within
-from learner.profile import Profile
 from learner.variables import Variables
-from tracers.tracer import Command, exit_status
+from learner.watch import watch
+from tracers.tracer import Command
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(cls=DashedCommand, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@ground_options
+@click.option(
+    "--limit",
+    "limit",
+    metavar="ITEM=VALUE,...",
+    multiple=True,
+    help="Limit what the command may use up: " + ", ".join(limiting.KINDS) + "; as in time=300s,memory=2G,procs=200.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say how the command is confined and how it ended.")
-@click.argument("profile", type=PROFILE, metavar="NAME|FILE")
+@click.argument("profile", type=PROFILE, required=False, metavar="[NAME|FILE]")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
-def run(verbose: bool, profile: str, command: tuple[str, ...]) -> int:
-    """Run COMMAND (default: the profile's own) confined to a learned profile.
+def run(
+    verbose: bool,
+    level: str | None,
+    settings: str | None,
+    limit: tuple[str, ...],
+    profile: str | None,
+    command: tuple[str, ...],
+) -> int:
+    """Run COMMAND (default: the profile's own) confined to a learned profile, to a level, or to both together.
 
     \b
-      sbx run vibe                     the command that was learned
-      sbx run vibe -- vibe -p "…"      with arguments
-      sbx run ./vibe.toml -- vibe      with a profile from a file
+      sbx run vibe                            the command that was learned
+      sbx run vibe -- vibe -p "…"             with arguments
+      sbx run ./vibe.toml -- vibe             with a profile from a file
+      sbx run --level standard -- make test   any command, without a profile: see docs/levels.md
+      sbx run --limit time=300s,memory=2G vibe
 
-    Exit status: the command's own (128 + the signal that killed it); 125 if the confinement could not be set up,
-    126 or 127 if the command could not be run.
+    Exit status: the command's own (128 + the signal that killed it); 124 if its time was over; 125 if the confinement
+    could not be set up, 126 or 127 if the command could not be run.
     """
     variables = Variables.here()
-    found = open_profile(profile, variables)
-    target = find(words_after_dashes(command) or (found.command,))
-    if any(is_within(grant.path, variables.temporary) for grant in found.policy.grants):
+    limits = limiting.parse(limit)
+    ground = grounds.find_ground(profile, level, settings, command, variables)
+    target = find(ground.words)
+    ground = grounds.admitting(ground, target)
+    if any(is_within(grant.path, variables.temporary) for grant in ground.profile.policy.grants):
         temporary.use(variables.temporary)
-    confinement = _prepare(found)
-    if not verbose:
-        execute(target, confinement)
-    return _watched(target, found, confinement)
+    grounds.enter(ground)
+    confinement = _prepare(ground)
+    held = limiting.hold(limits)
+    for gap in held.unmet:
+        click.echo(f"sbx: not limited: {gap.item}: {gap.reason}", err=True)
+    if verbose:
+        grounds.show(ground, confinement, *held.gaps)
+        show_launch(target, ground.profile.policy)
+    limited = limiting.Limited(confinement, held)
+    if not verbose and not held.watched:
+        execute(target, limited)
+    return _watched(target, limited, held, verbose=verbose)
 
 
-def _prepare(found: Profile) -> Confinement:
+def _prepare(ground: Ground) -> Confinement:
+    if not ground.confined:
+        return Unconfined()
     try:
-        ensure_directories(found.policy)
-        return LandlockEnforcer().prepare(found.policy)
+        ensure_directories(ground.profile.policy)
+        return LandlockEnforcer().prepare(ground.profile.policy)
     except InputFileError:
         raise
     except MachineError as problem:
         raise LaunchError(str(problem), problem.remedy) from None
 
 
-def _watched(target: Command, found: Profile, confinement: Confinement) -> int:
-    """Run in a child, to be able to tell how it ended."""
-    for gap in confinement.gaps:
-        click.echo(f"sbx: gap: {gap.item}: {gap.reason}", err=True)
-    show_launch(target, found.policy)
-    pid = os.fork()
-    if pid == 0:
+def _watched(target: Command, limited: limiting.Limited, held: limiting.Held, *, verbose: bool) -> int:
+    """Run in a child, to be able to end it in time, and to tell how it ended."""
+
+    def start() -> NoReturn:
         try:
-            execute(target, confinement)
+            execute(target, limited)
         except SbxError as problem:
             click.echo(f"sbx: {problem}\n     {problem.remedy}", err=True)
             os._exit(problem.status)
-    for number in (signal.SIGINT, signal.SIGQUIT):  # the terminal sends them to the command as well
-        signal.signal(number, signal.SIG_IGN)
-    _, waited = os.waitpid(pid, 0)
-    status = exit_status(waited)
-    how = f"killed by {signal.Signals(status - 128).name}" if os.WIFSIGNALED(waited) else f"exit status {status}"
-    click.echo(f"sbx: {how}", err=True)
-    return status
+
+    ended = watch(start, held)
+    if ended.timed_out:
+        click.echo(f"sbx: the time is over ({held.limits.time} s): the command was ended", err=True)
+    if ended.survivors:
+        pids = ", ".join(map(str, ended.survivors))
+        click.echo(f"sbx: these processes could not be ended: {pids}", err=True)
+    if verbose:
+        how = f"killed by {signal.Signals(ended.killed_by).name}" if ended.killed_by else f"exit status {ended.status}"
+        click.echo(f"sbx: {how}", err=True)
+    return ended.status

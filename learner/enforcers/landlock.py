@@ -103,7 +103,7 @@ class LandlockEnforcer:
         abstract = any(n.abstract for n in policy.network)
         scopes = Scope.SIGNAL if abstract else Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET
         try:
-            ruleset = Ruleset(scoped=scopes)
+            ruleset = Ruleset(scoped=scopes, handled_net=_handled_network(policy))
         except LandlockError as problem:
             raise MachineError(
                 f"Landlock refused a ruleset: {problem.strerror}",
@@ -158,9 +158,20 @@ def _allow(ruleset: Ruleset, grant: Grant) -> bool:
     return True
 
 
+def _handled_network(policy: Policy) -> AccessNet:
+    """The TCP rights to be refused without a rule: 65,536 rules would not be the way to say "every port"."""
+    handled = landlockpy.net_for_abi(abi())
+    open_to_all = {grant.action for grant in policy.network if grant.anywhere and grant.transport is Transport.TCP}
+    if NetworkAction.BIND in open_to_all:
+        handled &= ~AccessNet.BIND_TCP
+    if NetworkAction.CONNECT in open_to_all:
+        handled &= ~AccessNet.CONNECT_TCP
+    return handled
+
+
 def _allow_network(ruleset: Ruleset, policy: Policy) -> None:
     for grant in policy.network:
-        if grant.abstract or grant.transport is not Transport.TCP:
+        if grant.anywhere or grant.abstract or grant.transport is not Transport.TCP:
             continue
         if grant.action is NetworkAction.BIND:
             ruleset.allow_port(grant.port, AccessNet.BIND_TCP)
@@ -204,11 +215,13 @@ def kernel_gaps(version: int) -> tuple[Gap, ...]:
 
 def _policy_gaps(policy: Policy) -> list[Gap]:
     gaps = []
-    if any(n.transport is Transport.TCP and not n.abstract for n in policy.network):
+    if any(n.transport is Transport.TCP and not n.abstract and not n.anywhere for n in policy.network):
         gaps.append(Gap("hosts", "Landlock grants TCP by port: a granted port is open on every host"))
     if any(n.abstract for n in policy.network):
         gaps.append(Gap("abstract sockets", "one is granted, and Landlock can only open all of them"))
-    if any(n.action is NetworkAction.CONNECT and n.port == 0 and not n.abstract for n in policy.network):
+    if any(
+        n.action is NetworkAction.CONNECT and n.port == 0 and not (n.abstract or n.anywhere) for n in policy.network
+    ):
         gaps.append(Gap("own ports", "the program's own ephemeral port is granted as the whole range"))
     if any(g.scope is GrantScope.FILE and g.rights & DIRECTORY_RIGHTS for g in policy.grants):
         gaps.append(Gap("single directories", "a Landlock rule on a directory holds for everything beneath it"))
