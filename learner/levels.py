@@ -12,8 +12,6 @@ import os
 import stat
 from typing import NamedTuple
 
-import msgspec
-
 from learner.errors import UsageError
 from learner.gaps import Gap
 from learner.names import to_text
@@ -177,19 +175,6 @@ def describe(level: Level, *, network: bool = False, devices: bool = False) -> s
         return f"level {level}: {MEANING[level]}"
     meaning = MEANING[level].replace("no network", "any network") if network else MEANING[level]
     return f"level {level}: {meaning}" + (", all devices" if devices else "")
-
-
-def joined(first: Policy, second: Policy) -> Policy:
-    """Everything that either grants, one grant for each path and scope. Sorted."""
-    found: dict[tuple[str, Scope], Grant] = {}
-    for grant in (*first.grants, *second.grants):
-        same = found.get((grant.path, grant.scope), grant)
-        witnesses = tuple(sorted({*same.witnesses, *grant.witnesses}))
-        both = Grant(grant.path, grant.scope, same.rights | grant.rights, witnesses, same.ensure or grant.ensure)
-        found[grant.path, grant.scope] = both
-    network = {msgspec.structs.replace(n, witnesses=()): n for n in (*first.network, *second.network)}
-    order = sorted(network.values(), key=lambda n: (n.action, n.abstract, n.host, n.port, n.transport))
-    return Policy(tuple(grant for _, grant in sorted(found.items())), tuple(order))
 
 
 def for_command(file: str, policy: Policy) -> tuple[Grant, ...]:

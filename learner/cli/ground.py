@@ -14,7 +14,6 @@ from learner.errors import UsageError
 from learner.gaps import Gap
 from learner.levels import MEANING, Level
 from learner.names import to_text
-from learner.places import Map
 from learner.policy import Grant, Policy
 from learner.profile import Profile
 from learner.variables import Variables
@@ -108,6 +107,7 @@ def _at_level(
 ) -> Ground:
     # Imported here: `sbx run NAME` needs none of it, and json is slow to import.
     from learner import levels
+    from learner.merging import merge
 
     level, network, devices = Level(level_name or Level.STANDARD), False, False
     binds: tuple[Grant, ...] = ()
@@ -123,7 +123,7 @@ def _at_level(
             )
         level = Level(level_name) if level_name else sandbox.level or level
         network, devices = sandbox.allow_network, sandbox.allow_devices
-        binds, missing = vibecoding.bind_grants(sandbox.extra_binds, level, Map(*variables))
+        binds, missing = vibecoding.bind_grants(sandbox.extra_binds, level, variables.places)
         unmet = tuple(sorted((*unmet, *missing)))
     if name is None and not words:
         raise UsageError("no command was given", f"put it after --, as in: sbx run --level {level} -- make")
@@ -133,17 +133,17 @@ def _at_level(
             raise UsageError("level none confines nothing, so no profile can hold", "leave out one of them")
         empty = Profile(name=f"level-{level}", command=words[0], policy=Policy())
         return Ground(empty, words, confined=False, description=description, unmet=Unconfined.gaps)
-    places = Map(*variables)
+    places = variables.places
     levels.check_project(places)
     base = levels.base(level, places, network=network, devices=devices)
-    policy = levels.joined(base.policy, Policy(binds))
+    policy = merge((base.policy, Policy(binds)))
     environment: dict[str, str] = {}
     if name is None:
         profile = Profile(name=f"level-{level}", command=words[0], policy=policy)
         environment = levels.environment(places)
     else:
         learned = open_profile(name, variables)
-        profile = msgspec.structs.replace(learned, policy=levels.joined(policy, learned.policy))
+        profile = msgspec.structs.replace(learned, policy=merge((policy, learned.policy)))
         words = words or (learned.command,)
     return Ground(
         profile,
@@ -160,8 +160,9 @@ def admitting(ground: Ground, target: Command) -> Ground:
     if not ground.confined or not ground.description:
         return ground
     from learner import levels
+    from learner.merging import merge
 
-    policy = levels.joined(ground.profile.policy, Policy(levels.for_command(target.file, ground.profile.policy)))
+    policy = merge((ground.profile.policy, Policy(levels.for_command(target.file, ground.profile.policy))))
     return ground._replace(profile=msgspec.structs.replace(ground.profile, policy=policy))
 
 

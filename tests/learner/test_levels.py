@@ -18,10 +18,9 @@ from learner.levels import (
     describe,
     environment,
     for_command,
-    joined,
 )
 from learner.places import Map
-from learner.policy import CHANGES, NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope, Witness
+from learner.policy import CHANGES, NO_RIGHT, Grant, NetworkAction, Policy, Right, Scope
 from learner.sensitive import CATALOGUE, Catalogue
 from tracers.events import Transport
 
@@ -214,7 +213,8 @@ def test_root_is_told() -> None:
 
 
 def test_devices() -> None:
-    assert at(Level.STANDARD).policy.rights_on("/dev/null") == Right.READ | Right.WRITE | Right.IOCTL
+    rights = Right.READ | Right.WRITE | Right.TRUNCATE | Right.IOCTL
+    assert at(Level.STANDARD).policy.rights_on("/dev/null") == rights
     assert at(Level.STANDARD).policy.rights_on("/dev/sda") == NO_RIGHT
     opened = at(Level.STANDARD, devices=True)
     assert opened.policy.rights_on("/dev/sda") & Right.WRITE
@@ -246,21 +246,6 @@ def test_caches_are_private() -> None:
         "npm_config_cache": f"{TEMPORARY}/cache/npm",
     }
     assert environment(PLACES._replace(temporary="")) == {}
-
-
-def test_joined() -> None:
-    why, other = (Witness("a", (), "/x"),), (Witness("b", (), "/x"),)
-    net = NetworkGrant(NetworkAction.CONNECT, "127.0.0.1", 80, Transport.TCP, why)
-    first = Policy((Grant("/x", Scope.TREE, Right.READ, why),), (net,))
-    second = Policy(
-        (Grant("/a", Scope.FILE, Right.READ, other), Grant("/x", Scope.TREE, Right.WRITE, other, True)), (net,)
-    )
-    both = joined(first, second)
-    assert both.grants == (
-        Grant("/a", Scope.FILE, Right.READ, other),
-        Grant("/x", Scope.TREE, Right.READ | Right.WRITE, (*why, *other), True),
-    )
-    assert both.network == (net,)
 
 
 def test_the_command_and_its_interpreters_are_granted(scratch: Path) -> None:
