@@ -10,11 +10,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from learner.access import Access
+from learner.access import Access, Meaning
 from learner.needs import needs
-from learner.places import CLASSES, Map, ancestors
+from learner.places import CLASSES, Map, Place, ancestors, is_systems
 from learner.policy import Right
 from learner.sensitive import Catalogue
+from tracers.events import Operation
 
 MOST = 64
 """Counting stops where opening a tree would not pay off even if a grant cost this many times more than by default."""
@@ -59,6 +60,40 @@ def take(accesses: Iterable[Access], places: Map) -> dict[str, Beside]:
         watched = None if line.installed else catalogue
         found[directory] = _count(directory, children[directory], most, watched)
     return found
+
+
+def helpers(accesses: Iterable[Access], places: Map) -> dict[str, tuple[str, ...]]:
+    """By system program that was executed: the directories in which it keeps programs for itself alone.
+
+    ``/usr/lib/git-core`` is git's: a package has one directory of its own there (FHS 3.0, 4.6 and 4.7).
+    """
+    executed = {a.object for a in accesses if a.operation is Operation.EXEC and a.meaning is Meaning.DONE}
+    installed = sorted(path for path in executed if is_systems(path))
+    found = {
+        path: tuple(d for d in _helpers(path) if places.locate(d)[0] is Place.SYSTEM and _holds_programs(d))
+        for path in installed
+    }
+    return {path: directories for path, directories in found.items() if directories}
+
+
+def _helpers(program: str) -> list[str]:
+    name, top = os.path.basename(program), os.path.dirname(os.path.dirname(program))
+    found = []
+    for library in (f"{top}/lib", f"{top}/libexec"):
+        try:
+            names = sorted(n for n in os.listdir(library) if n == name or n.startswith(f"{name}-"))
+        except OSError:
+            continue
+        found += [os.path.realpath(f"{library}/{n}") for n in names]
+    return found
+
+
+def _holds_programs(directory: str) -> bool:
+    try:
+        with os.scandir(directory) as entries:
+            return any(e.is_file() and e.stat().st_mode & 0o111 and ".so" not in e.name for e in entries)
+    except OSError:
+        return False
 
 
 def _count(directory: str, known: set[str], most: int, catalogue: Catalogue | None) -> Beside:

@@ -14,7 +14,7 @@ from learner.network import network_grants
 from learner.places import CLASSES, Class, Map, ancestors
 from learner.policy import CHANGES, NO_RIGHT, Grant, Policy, Right, Scope, Witness
 from learner.sensitive import Catalogue
-from learner.wants import Aspect, Want, Wants, wants
+from learner.wants import EMPTY, Aspect, Want, Wants, wants
 from tracers.events import Operation
 from tracers.programs import LAUNCHER, Program
 
@@ -128,13 +128,16 @@ class _Deriver:
     def _cover(self, aspect: Aspect, some: list[Want], rule: float, drafts: dict[_Anchor, _Draft]) -> None:
         wanted: dict[str, Scope] = {}
         for want in some:
+            if want.ensure:
+                continue
             if wanted.get(want.path) is not Scope.TREE:
                 wanted[want.path] = want.scope
         anchors = cover(wanted, self._closed, self._weights(aspect, wanted), rule).anchors
         for want in some:
-            draft = drafts[anchors[want.path]]
+            # A directory of the program's own is not a matter of price: a launch makes it, whatever else is granted.
+            draft = drafts[(want.path, Scope.TREE) if want.ensure else anchors[want.path]]
             draft.rights |= want.rights
-            draft.ensure |= want.ensure and anchors[want.path][0] == want.path
+            draft.ensure |= want.ensure
             access = want.need.access
             draft.users[self._labels[access.program]].add((access.operation, access.object))
 
@@ -210,15 +213,17 @@ def derive(
     beside: Mapping[str, Beside],
     allowed: frozenset[str] = frozenset(),
     changing: frozenset[str] = frozenset(),
+    helpers: Mapping[str, tuple[str, ...]] = EMPTY,
     scale: Scale = DEFAULT,
 ) -> Derived:
     """The policy for ``accesses``.
 
     ``beside``: what exists beside what they touched (:mod:`learner.census`). ``allowed``: sensitive objects that the
-    user wants granted all the same. ``changing``: names that are known to be other ones in the next run.
+    user wants granted all the same. ``changing``: names that are known to be other ones in the next run. ``helpers``:
+    directories of programs that only an executed file runs.
     """
     accesses = tuple(accesses)
-    found = wants(places, programs, accesses, allowed, changing)
+    found = wants(places, programs, accesses, allowed, changing, helpers)
     runs_others = any(a.operation is Operation.EXEC and a.program for a in accesses)
     deriver = _Deriver(places, programs, found, beside, runs_others)
     grants = _at_most(deriver, scale)

@@ -121,6 +121,8 @@ def dumps(profile: Profile, variables: Variables) -> str:
     command, prefix = variables.contract(profile.command), variables.contract(profile.prefix)
     variables = variables._replace(prefix=profile.prefix)
     texts = [(grant, variables.contract(grant.path)) for grant in profile.policy.grants]
+    blocks = [grant_toml(grant, variables) for grant, _ in sorted(texts, key=lambda item: _grant_order(*item))]
+    blocks += [network_toml(grant, variables) for grant in sorted(profile.policy.network, key=_network_order)]
     lines = [
         f"# What `{command}` may touch when `sbx run` starts it: what it was seen to need, and no more.",
         "# Whatever is not granted here, and can be refused, is refused. Edit it, commit it: it holds",
@@ -131,14 +133,12 @@ def dumps(profile: Profile, variables: Variables) -> str:
         f"command = {_quote(command)}",
         f"platform = {_quote(to_text(profile.platform))}",
     ]
-    if any(text.startswith("$PREFIX") for _, text in texts):
+    if any('"$PREFIX' in block for block in blocks):
         lines.append("# $PREFIX, where the command is installed; used as long as the command is not found by its name.")
         lines.append(f"prefix = {_quote(prefix)}")
     if profile.partial:
         lines.append("# The recording was cut short: `sbx learn` again finds the grants that are missing.")
         lines.append("partial = true")
-    blocks = [grant_toml(grant, variables) for grant, _ in sorted(texts, key=lambda item: _grant_order(*item))]
-    blocks += [network_toml(grant, variables) for grant in sorted(profile.policy.network, key=_network_order)]
     return "\n".join(["\n".join(lines) + "\n", *blocks])
 
 

@@ -92,11 +92,13 @@ class Recorder:
             notes=end.notes,
             failures=self._failures.lines if end.status else (),
         )
-        beside = census.take(self._accesses, self._places)
+        beside, helpers = census.take(self._accesses, self._places), census.helpers(self._accesses, self._places)
         if self._writer is not None:
             self._write_programs()
             for path, seen in sorted(beside.items()):
                 self._writer.beside(path, seen)
+            for path, directories in sorted(helpers.items()):
+                self._writer.helpers(path, directories)
             self._writer.end(last)
             self._writer.close()
         return Trace(
@@ -107,6 +109,7 @@ class Recorder:
             dict(sorted(self._interpreted.items())),
             last,
             beside=beside,
+            helpers=helpers,
         )
 
     # --- resolving

@@ -116,7 +116,7 @@ def derive(trace: Trace, allowed: frozenset[str], scale: Scale = DEFAULT) -> Der
     """
     places, changing = trace.header.variables.places, frozenset(trace.header.changing)
     beside = trace.beside or census.take(trace.accesses, places)
-    return derivation.derive(places, trace.programs, trace.accesses, beside, allowed, changing, scale)
+    return derivation.derive(places, trace.programs, trace.accesses, beside, allowed, changing, trace.helpers, scale)
 
 
 class Live(NamedTuple):

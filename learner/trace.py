@@ -88,12 +88,17 @@ class _Access(msgspec.Struct, frozen=True, tag="access"):
     a: Access
 
 
+class _Helpers(msgspec.Struct, frozen=True, tag="helpers"):
+    path: str
+    directories: tuple[str, ...]
+
+
 class _Beside(msgspec.Struct, frozen=True, tag="beside"):
     path: str
     b: Beside
 
 
-_Line = Header | End | _Program | _Link | _Interpreted | _Access | _Beside
+_Line = Header | End | _Program | _Link | _Interpreted | _Access | _Beside | _Helpers
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -101,6 +106,7 @@ class Trace(msgspec.Struct, frozen=True):
 
     ``links``: each symlink walked and its text. ``interpreted``: each executed file and what it names.
     ``end`` is None when the trace was cut short. ``beside``: what exists beside the objects, by directory.
+    ``helpers``: directories of programs that only the executed file runs (:func:`learner.census.helpers`).
     """
 
     header: Header
@@ -111,6 +117,7 @@ class Trace(msgspec.Struct, frozen=True):
     end: End | None
     skipped: int = 0
     beside: dict[str, Beside] = {}
+    helpers: dict[str, tuple[str, ...]] = {}
 
 
 class TraceWriter:
@@ -147,6 +154,10 @@ class TraceWriter:
     def beside(self, path: str, beside: Beside) -> None:
         """What exists in a directory beside what was needed."""
         self._write(_Beside(to_text(path), beside))
+
+    def helpers(self, path: str, directories: tuple[str, ...]) -> None:
+        """Where an executed file keeps programs of its own."""
+        self._write(_Helpers(to_text(path), tuple(to_text(directory) for directory in directories)))
 
     def end(self, end: End) -> None:
         """The last line."""
@@ -200,6 +211,8 @@ def encode_trace(trace: Trace) -> bytes:
         writer.access(access)
     for path, beside in sorted(trace.beside.items()):
         writer.beside(path, beside)
+    for path, directories in sorted(trace.helpers.items()):
+        writer.helpers(path, directories)
     if trace.end is not None:
         writer.end(trace.end)
     return stream.getvalue()
@@ -257,6 +270,7 @@ def read_trace(path: Path) -> Trace:
     links: dict[str, str] = {}
     interpreted: dict[str, tuple[Interpreter, ...]] = {}
     beside: dict[str, Beside] = {}
+    helpers: dict[str, tuple[str, ...]] = {}
     skipped = 0
     for raw in data.split(b"\n"):
         if not raw:
@@ -280,6 +294,8 @@ def read_trace(path: Path) -> Trace:
                 interpreted[from_text(line.path)] = by
             elif isinstance(line, _Beside):
                 beside[from_text(line.path)] = line.b
+            elif isinstance(line, _Helpers):
+                helpers[from_text(line.path)] = tuple(from_text(directory) for directory in line.directories)
             elif isinstance(line, Header):
                 if header is not None:
                     raise InputFileError(f"{shown}: this is more than one trace", "give each with its own --from-trace")
@@ -296,9 +312,8 @@ def read_trace(path: Path) -> Trace:
         )
     if header.version > VERSION:
         raise InputFileError(f"{shown}: this trace has version {header.version}, newer than this sbx", "upgrade sbx")
-    return Trace(
-        header, tuple(programs), tuple(sorted(accesses, key=sort_key)), links, interpreted, end, skipped, beside
-    )
+    ordered = tuple(sorted(accesses, key=sort_key))
+    return Trace(header, tuple(programs), ordered, links, interpreted, end, skipped, beside, helpers)
 
 
 _LOST_PROGRAM = Program("unknown", "", -1)
@@ -344,6 +359,7 @@ def merge(traces: Iterable[Trace]) -> Trace:
     links: dict[str, str] = {}
     interpreted: dict[str, tuple[Interpreter, ...]] = {}
     beside: dict[str, Beside] = {}
+    helpers: dict[str, tuple[str, ...]] = {}
     for run in runs:
         index: list[int] = []
         for program in run.programs:
@@ -352,6 +368,8 @@ def merge(traces: Iterable[Trace]) -> Trace:
         accesses |= {msgspec.structs.replace(a, program=index[a.program]) for a in run.accesses}
         links |= run.links
         interpreted |= run.interpreted
+        for path, directories in run.helpers.items():
+            helpers[path] = tuple(sorted({*directories, *helpers.get(path, ())}))
         for path, seen in run.beside.items():
             beside[path] = seen.joined(beside.get(path, seen))
     ends = [run.end for run in runs]
@@ -366,6 +384,7 @@ def merge(traces: Iterable[Trace]) -> Trace:
         end,
         sum(run.skipped for run in runs),
         beside,
+        helpers,
     )
 
 

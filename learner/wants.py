@@ -9,13 +9,14 @@ returned as a gap.
 import enum
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from learner.access import Access, Kind
 from learner.gaps import Gap
 from learner.needs import CREATING, Need, created, needs, vanished
-from learner.places import CLASSES, Map, Place, is_systems, is_temporary, is_within
+from learner.places import CLASSES, Map, Place, ancestors, is_systems, is_temporary, is_within
 from learner.policy import ALWAYS, CHANGES, NO_RIGHT, Right, Scope, right_names
 from learner.sensitive import Catalogue
 from learner.variables import Variables
@@ -67,6 +68,7 @@ _WHOLE = {
     Place.PROCESS: CHANGES,
 }
 """Places of which one run shows only a part, so that they are wanted whole; but not for these rights."""
+EMPTY: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 _ALWAYS = {grant.path: grant.rights for grant in ALWAYS}
 
 
@@ -83,12 +85,14 @@ class _Placer:
         accesses: tuple[Access, ...],
         allowed: frozenset[str],
         changing: frozenset[str],
+        helpers: Mapping[str, tuple[str, ...]],
     ) -> None:
         self._places = places
         self._programs = programs
         self._accesses = accesses
         self._allowed = allowed
         self._changing = changing
+        self._helpers = helpers
         self._catalogue = Catalogue(places.home)
         self._names_project = Variables(places.project, places.home).names_project
         self._created = created(accesses)
@@ -101,7 +105,13 @@ class _Placer:
         self._gaps: set[Gap] = set()
 
     def run(self) -> Wants:
+        lookers = self._lookers()
         for access in self._accesses:
+            if access.program in lookers and self._is_above_project(access):
+                label = self._programs[access.program].label
+                reason = f"{label} listed every directory up to / to learn where it is; it does without"
+                self._gaps.add(Gap("list what is above the project", reason))
+                continue
             for need in needs(access):
                 entry = self._catalogue.match(access.object, need.right)
                 if need.path in _ALWAYS and not need.right & ~_ALWAYS[need.path]:
@@ -113,6 +123,22 @@ class _Placer:
                 if access.object in self._allowed:
                     self._place_single(need)
         return Wants(self._wants, tuple(self._sensitive), tuple(sorted(self._gaps)))
+
+    def _lookers(self) -> set[int]:
+        """The programs that listed all directories above the project, as shells do to find their own (getcwd(3)).
+
+        That is no need, and would not be one in another project; a listing of one of them alone is.
+        """
+        above = set(ancestors(self._places.project)) if self._places.has_project else {""}
+        seen: dict[int, set[str]] = {}
+        for access in self._accesses:
+            if self._is_above_project(access):
+                seen.setdefault(access.program, set()).add(access.object)
+        return {program for program, listed in seen.items() if listed >= above}
+
+    def _is_above_project(self, access: Access) -> bool:
+        listed = access.operation is Operation.LIST and access.object != self._places.project
+        return listed and is_within(self._places.project, access.object)
 
     def _want(self, path: str, scope: Scope, need: Need, *, ensure: bool = False) -> None:
         for aspect, rights in _by_aspect(need.right):
@@ -144,6 +170,10 @@ class _Placer:
             self._change_directory(os.path.dirname(made[0]), need)
         elif need.right & ~_ON_OBJECTS:
             self._change_directory(path, need)
+        elif need.right is Right.EXEC and path in self._helpers:
+            self._want(path, Scope.FILE, need)
+            for directory in self._helpers[path]:  # which of them it runs depends on what it is told to do
+                self._want(directory, Scope.TREE, need)
         elif not need.right & CHANGES and (lasting := self._lasting_part(path)) != path:
             self._want(lasting, Scope.TREE, need)
         else:
@@ -173,7 +203,9 @@ class _Placer:
     def _own_among(self, made: list[str]) -> str | None:
         for name in made:
             if not self._places.is_shared(name):
-                return name if name in self._made_directories and self._lasts(name) else None
+                installed = CLASSES[self._places.locate(name)[0]].installed  # a package, which the next one lies beside
+                mine = name in self._made_directories and not installed
+                return name if mine and self._lasts(name) else None
         return None
 
     def _lasts(self, name: str) -> bool:
@@ -230,10 +262,11 @@ def wants(
     accesses: Iterable[Access],
     allowed: frozenset[str] = frozenset(),
     changing: frozenset[str] = frozenset(),
+    helpers: Mapping[str, tuple[str, ...]] = EMPTY,
 ) -> Wants:
     """What ``accesses`` ask for.
 
     ``allowed``: sensitive objects that the user wants granted all the same. ``changing``: names that are known to be
-    other ones in the next run.
+    other ones in the next run. ``helpers``: directories of programs that only an executed file runs.
     """
-    return _Placer(places, programs, tuple(accesses), allowed, changing).run()
+    return _Placer(places, programs, tuple(accesses), allowed, changing, helpers).run()

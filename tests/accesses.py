@@ -63,9 +63,10 @@ def covered(
     allowed: frozenset[str] = frozenset(),
     beside: dict[str, Beside] | None = None,
     scale: Scale = DEFAULT,
+    helpers: dict[str, tuple[str, ...]] | None = None,
 ) -> Derived:
     """The cover of accesses."""
-    return derive(places, PROGRAMS, accesses, beside or {}, allowed, scale=scale)
+    return derive(places, PROGRAMS, accesses, beside or {}, allowed, helpers=helpers or {}, scale=scale)
 
 
 def trace(*accesses: Access, end: End | None = END, skipped: int = 0) -> Trace:

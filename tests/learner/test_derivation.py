@@ -11,7 +11,7 @@ from learner.access import Access, Kind, Meaning
 from learner.census import Beside
 from learner.derivation import WORK, Derived, Scale
 from learner.needs import needs
-from learner.places import Map
+from learner.places import Map, ancestors
 from learner.policy import CHANGES, Grant, Right, Scope
 from learner.sensitive import Catalogue
 from tracers.events import Operation
@@ -192,6 +192,41 @@ def test_a_persons_directory_named_after_a_date_is_no_reason_to_open_what_holds_
     trip = HOME + "/photos/20261122-trip"
     found = covered(access(Operation.READ, trip + "/a.jpg"), made(trip + "/b.jpg"))
     assert {grant.path for grant in found.policy.grants} == {trip}
+
+
+def test_a_shell_that_looks_for_its_own_directory_needs_no_listing_of_those_above() -> None:
+    above = [access(Operation.LIST, path, DIRECTORY) for path in ancestors(PROJECT)]
+    found = covered(*above)
+    assert not found.policy.grants
+    assert [gap.item for gap in found.gaps] == ["list what is above the project"]
+    assert [g.path for g in covered(*above[:2]).policy.grants] == [HOME, HOME + "/work"]
+    shared = covered(*above[:2], access(Operation.LIST, "/", DIRECTORY, program=2))
+    assert [g.path for g in shared.policy.grants] == ["/", HOME, HOME + "/work"]
+
+
+def test_a_program_may_run_its_helpers() -> None:
+    helpers = {"/usr/bin/git": ("/usr/lib/git-core",)}
+    found = covered(access(Operation.EXEC, "/usr/bin/git"), helpers=helpers)
+    assert shape(found) == {
+        ("/usr/bin/git", Scope.FILE): Right.EXEC,
+        ("/usr/lib/git-core", Scope.TREE): Right.EXEC | Right.READ,
+    }
+
+
+def test_a_directory_of_its_own_below_one_that_is_opened_stays_its_own() -> None:
+    found = covered(made(VIBE + "/a.toml"), made(VIBE + "/logs", DIRECTORY), made(VIBE + "/logs/x"))
+    assert [(g.path, g.ensure) for g in found.policy.grants] == [(VIBE, False), (VIBE + "/logs", True)]
+    assert found.policy.grants[1].rights == WORK
+    assert not found.policy.grants[0].rights & Right.REMOVE
+
+
+def test_packages_are_no_directories_of_the_programs_own() -> None:
+    packages = HOME + "/v/lib/python3.12/site-packages"
+    found = covered(made(packages + "/x/__pycache__", DIRECTORY), made(packages + "/x/__pycache__/x.pyc"))
+    assert not found.policy.grants
+    assert [gap.item for gap in found.gaps] == ["bytecode caches"]
+    installed = covered(made(packages + "/new", DIRECTORY), made(packages + "/new/a.py"))
+    assert [(g.path, g.ensure) for g in installed.policy.grants] == [(packages, False)]
 
 
 def test_atomic_replacement_opens_the_directory() -> None:
