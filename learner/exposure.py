@@ -12,12 +12,17 @@ from learner.places import Map, Place, ancestors, is_temporary
 from learner.policy import Policy, Right, Scope, right_names
 from learner.sensitive import Catalogue, Concern, Entry
 
+_NOT_SEARCHED = frozenset(
+    {Place.SYSTEM, Place.RUNTIME, Place.PREFIX, Place.PROCESS, Place.TERMINALS, Place.KERNEL, Place.TEMPORARY}
+)
+
 
 def with_exposure(found: Derived, places: Map) -> Derived:
     """``found`` with what its policy opens of the catalogue on this machine now (it reads the granted directories).
 
     Secrets are added to what is sensitive; places whose change runs code outside of the sandbox later are gaps.
-    Packages and /proc are not searched: the ones hold no secrets of yours, the other is guarded by the kernel.
+    Packages, /proc and the private directory for temporary files are not searched: they hold no secrets of yours, or
+    the kernel guards them.
     """
     policy = found.policy
     known = {use.path for use in found.sensitive}
@@ -25,7 +30,7 @@ def with_exposure(found: Derived, places: Map) -> Derived:
     catalogue = Catalogue(places.home)
     secrets, gaps = list(found.sensitive), list(found.gaps)
     for top in sorted(path for path in trees if trees.isdisjoint(ancestors(path))):
-        if places.locate(top)[0] in (Place.SYSTEM, Place.RUNTIME, Place.PROCESS, Place.TERMINALS):
+        if places.locate(top)[0] in _NOT_SEARCHED:
             continue
         if is_temporary(top):
             # Everybody's: what lies in it today says nothing about tomorrow, so it is named as a whole.
