@@ -14,6 +14,7 @@ from learner.network import network_grants
 from learner.places import CLASSES, Class, Map, ancestors
 from learner.policy import CHANGES, NO_RIGHT, Grant, Policy, Right, Scope, Witness
 from learner.sensitive import Catalogue
+from learner.volatile import lasting_part
 from learner.wants import EMPTY, Aspect, Want, Wants, wants
 from tracers.events import Operation
 from tracers.programs import LAUNCHER, Program
@@ -83,16 +84,26 @@ class _Draft:
         self.ensure = False
         self.users: dict[str, set[tuple[Operation, str]]] = defaultdict(set)
 
-    def witnesses(self) -> tuple[Witness, ...]:
+    def witnesses(self, anchor: str, passing: frozenset[str]) -> tuple[Witness, ...]:
         return tuple(
             Witness(
                 program=label,
                 operations=tuple(sorted({operation for operation, _ in uses})),
-                example=min((path for _, path in uses), key=lambda p: (len(p), p)),
+                example=_example({path for _, path in uses}, anchor, passing),
                 objects=len({path for _, path in uses}),
             )
             for label, uses in sorted(self.users.items())
         )
+
+
+def _example(paths: set[str], anchor: str, passing: frozenset[str]) -> str:
+    """The shortest path that another run would know as well; the grant's own if there is none."""
+
+    def lasts(path: str) -> bool:
+        beyond = path[len(anchor) :] if path.startswith(anchor) else path
+        return path not in passing and (not beyond or lasting_part(beyond) == beyond)
+
+    return min((path for path in paths if lasts(path)), key=lambda path: (len(path), path), default=anchor)
 
 
 class _Deriver:
@@ -102,6 +113,7 @@ class _Deriver:
         self._places = places
         self._labels = tuple(program.label for program in programs)
         self._wants = found.wants
+        self._gone = found.passing
         self._beside = beside
         self._runs_others = runs_others
         self._catalogue = Catalogue(places.home)
@@ -121,9 +133,15 @@ class _Deriver:
         self._complete(drafts)
         _drop_covered(drafts)
         return tuple(
-            Grant(path, scope, draft.rights, draft.witnesses(), draft.ensure)
+            Grant(path, scope, draft.rights, draft.witnesses(path, self._passing(path, draft)), draft.ensure)
             for (path, scope), draft in sorted(drafts.items())
         )
+
+    def _passing(self, path: str, draft: _Draft) -> frozenset[str]:
+        """The names that another run would not know: in the directory for temporary files, all of them."""
+        if path == self._places.temporary:
+            return frozenset(name for uses in draft.users.values() for _, name in uses)
+        return self._gone
 
     def _cover(self, aspect: Aspect, some: list[Want], rule: float, drafts: dict[_Anchor, _Draft]) -> None:
         wanted: dict[str, Scope] = {}

@@ -21,7 +21,7 @@ from learner.names import to_text
 from learner.needs import Need, needs
 from learner.network import Reached, endpoints
 from learner.places import ancestors
-from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope, right_names
+from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope, Witness, right_names
 from learner.probe import Probe
 from learner.replay import path_probe, port_probe
 from tracers.events import Operation
@@ -224,13 +224,18 @@ class _Search:
                 which = f"{admitted[0].act} {to_text(admitted[0].path)}"
                 return Unproved(grant, f"{self._enforcer.name} admits {which} without it")
             return Unproved(grant, _obstacles(alone))
-        if any(w.example not in self._recorded and w.program != LAUNCHER for w in grant.witnesses):
+        if any(self._is_foreign(witness, grant) for witness in grant.witnesses):
             return Unproved(grant, "nothing in this recording shows its use")
         if covered and (silent or not any(d.probe for d in covered)):
             return Unproved(grant, _obstacles(covered))
         # What cannot be asked counts as admitted where another grant gives it whose rule the enforcer could make.
         doubtful = [d for d in covered if d.probe is None and not d.givers & others & self._standing]
         return Unproved(grant, _obstacles(doubtful)) if doubtful else None
+
+    def _is_foreign(self, witness: Witness, grant: AnyGrant) -> bool:
+        """Whether a witness's example comes from another recording than this one."""
+        own = isinstance(grant, Grant) and witness.example == grant.path
+        return not own and witness.example not in self._recorded and witness.program != LAUNCHER
 
     def _ask(self, asked: list[Demand], others: frozenset[int]) -> tuple[Probe | None, bool]:
         """The first probe that is refused when only ``others`` are granted, and whether one gave no answer."""

@@ -80,7 +80,10 @@ class Scope(enum.StrEnum):
 
 
 class Witness(msgspec.Struct, frozen=True, order=True):
-    """A program that needs a grant, what for, and one object as an example."""
+    """A program that needs a grant, what for, and one object as an example.
+
+    The example is the grant's own path where another run would know none of the objects.
+    """
 
     program: str
     operations: tuple[Operation, ...]

@@ -50,12 +50,13 @@ class Want(NamedTuple):
 class Wants(NamedTuple):
     """``wants`` by aspect. ``sensitive``: the needs that touch a sensitive object, each with why it is one.
 
-    ``gaps``: what is not granted at all.
+    ``gaps``: what is not granted at all. ``passing``: names that were removed again, or are known to change.
     """
 
     wants: dict[Aspect, list[Want]]
     sensitive: tuple[tuple[Need, str], ...]
     gaps: tuple[Gap, ...]
+    passing: frozenset[str]
 
 
 _ON_OBJECTS = (
@@ -122,7 +123,7 @@ class _Placer:
                 self._sensitive.append((need, entry.reason))
                 if access.object in self._allowed:
                     self._place_single(need)
-        return Wants(self._wants, tuple(self._sensitive), tuple(sorted(self._gaps)))
+        return Wants(self._wants, tuple(self._sensitive), tuple(sorted(self._gaps)), self._vanished | self._changing)
 
     def _lookers(self) -> set[int]:
         """The programs that listed all directories above the project, as shells do to find their own (getcwd(3)).
