@@ -71,6 +71,8 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
     rows.append(("surface", Text(f"{surface.granted} objects open, {surface.needed} of them needed")))
     rows += _verified(result)
     rows += _minimal(result.verification.minimal, verbose)
+    if result.verification.enforcer:
+        rows.append(("enforcer", Text(result.verification.enforcer)))
     if verbose:
         rows += [("gap", Text(f"{g.item}: {g.reason}", "dim")) for g in result.gaps]
         if result.trace.end:

@@ -10,10 +10,11 @@ import click
 import msgspec
 
 from learner import temporary
-from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json
+from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json, enforcer_options
 from learner.cli.verification import check
 from learner.command import find
 from learner.cover import Cover
+from learner.enforcers.choice import check_items
 from learner.errors import NotExecutable, NotFound, SbxError, UsageError
 from learner.exposure import with_exposure
 from learner.findings import Result, findings
@@ -80,6 +81,7 @@ class _Source(NamedTuple):
     multiple=True,
     help="Grant this sensitive object all the same.",
 )
+@enforcer_options
 @click.option("--json", "json_file", metavar="FILE|-", help="Write a summary with stable keys here.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
@@ -93,6 +95,8 @@ def learn(
     trace_file: Path | None,
     sources: tuple[Path, ...],
     allow: tuple[str, ...],
+    enforcer: str,
+    require: tuple[str, ...],
     json_file: str | None,
     verbose: bool,
     command: tuple[str, ...],
@@ -114,6 +118,7 @@ def learn(
     """
     variables = Variables.here()
     allowed = allowed_paths(allow)
+    check_items(require)
     seconds: dict[str, float] = {}
     started = time.monotonic()
     if name is not None:
@@ -141,7 +146,9 @@ def learn(
         found = add_found(existing.policy, found)
     seconds["policy"] = round(time.monotonic() - started, 3)
     started = time.monotonic()
-    checked = check(verify, source.trace, found, variables, source.command, allowed, verbose=verbose)
+    checked = check(
+        verify, source.trace, found, variables, source.command, allowed, verbose=verbose, by=enforcer, require=require
+    )
     seconds["verify"] = round(time.monotonic() - started, 3)
     if checked.live is not None:
         found = checked.live.cover

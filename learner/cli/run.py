@@ -6,11 +6,11 @@ import signal
 import click
 
 from learner import temporary
-from learner.cli.options import show_launch, words_after_dashes
+from learner.cli.options import chosen, enforcer_options, prepared, show_choice, show_launch, words_after_dashes
 from learner.cli.profiles import PROFILE, open_profile
 from learner.command import find
+from learner.enforcers.choice import Choice
 from learner.enforcers.enforcer import Confinement
-from learner.enforcers.landlock import LandlockEnforcer
 from learner.errors import InputFileError, LaunchError, MachineError, SbxError
 from learner.launch import ensure_directories, execute
 from learner.places import is_within
@@ -21,9 +21,10 @@ from tracers.tracer import Command, exit_status
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("-v", "--verbose", is_flag=True, help="Say how the command is confined and how it ended.")
+@enforcer_options
 @click.argument("profile", type=PROFILE, metavar="NAME|FILE")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
-def run(verbose: bool, profile: str, command: tuple[str, ...]) -> int:
+def run(verbose: bool, enforcer: str, require: tuple[str, ...], profile: str, command: tuple[str, ...]) -> int:
     """Run COMMAND (default: the profile's own) confined to a learned profile.
 
     \b
@@ -39,27 +40,35 @@ def run(verbose: bool, profile: str, command: tuple[str, ...]) -> int:
     target = find(words_after_dashes(command) or (found.command,))
     if any(is_within(grant.path, variables.temporary) for grant in found.policy.grants):
         temporary.use(variables.temporary)
-    confinement = _prepare(found)
-    if not verbose:
+    choice, confinement = _prepare(found, enforcer, require)
+    if choice.reason and not verbose:
+        click.echo(f"sbx: held by {choice.enforcer.name} alone: {choice.reason} (see `sbx doctor`)", err=True)
+    if not verbose and not confinement.supervised:
         execute(target, confinement)
-    return _watched(target, found, confinement)
+    if verbose:
+        for gap in confinement.gaps:
+            click.echo(f"sbx: gap: {gap.item}: {gap.reason}", err=True)
+        show_choice(choice, confinement)
+        show_launch(target, found.policy, choice.enforcer.name)
+    status, how = _watched(target, confinement)
+    if verbose:
+        click.echo(f"sbx: {how}", err=True)
+    return status
 
 
-def _prepare(found: Profile) -> Confinement:
+def _prepare(found: Profile, enforcer: str, require: tuple[str, ...]) -> tuple[Choice, Confinement]:
     try:
         ensure_directories(found.policy)
-        return LandlockEnforcer().prepare(found.policy)
+        choice = chosen(enforcer, require)
+        return choice, prepared(choice, found.policy, require)
     except InputFileError:
         raise
     except MachineError as problem:
         raise LaunchError(str(problem), problem.remedy) from None
 
 
-def _watched(target: Command, found: Profile, confinement: Confinement) -> int:
-    """Run in a child, to be able to tell how it ended."""
-    for gap in confinement.gaps:
-        click.echo(f"sbx: gap: {gap.item}: {gap.reason}", err=True)
-    show_launch(target, found.policy)
+def _watched(target: Command, confinement: Confinement) -> tuple[int, str]:
+    """Run in a child, to be able to tell how it ended: the status, and in words."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -72,5 +81,9 @@ def _watched(target: Command, found: Profile, confinement: Confinement) -> int:
     _, waited = os.waitpid(pid, 0)
     status = exit_status(waited)
     how = f"killed by {signal.Signals(status - 128).name}" if os.WIFSIGNALED(waited) else f"exit status {status}"
-    click.echo(f"sbx: {how}", err=True)
-    return status
+    if not os.WIFSIGNALED(waited):
+        try:
+            confinement.check()
+        except MachineError as problem:
+            raise LaunchError(str(problem), problem.remedy) from None
+    return status, how
