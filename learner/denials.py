@@ -9,10 +9,11 @@ import msgspec
 from learner.access import Access, Kind, Meaning
 from learner.enforcers.enforcer import Enforcer
 from learner.enforcers.landlock import ephemeral_ports
-from learner.needs import Need, needs
+from learner.needs import CREATING, Need, needs
 from learner.network import needs_network
 from learner.places import is_within
 from learner.policy import NO_RIGHT, NetworkAction, NetworkGrant, Policy, Right
+from learner.resolver import kind_of
 from learner.trace import Trace
 from tracers.events import Endpoint, Family, Operation
 
@@ -56,7 +57,7 @@ def denials(trace: Trace, policy: Policy, enforcer: Enforcer, learned: Trace) ->
     moved = {a.peer: a.kind for a in trace.accesses if a.operation is Operation.RENAME_FROM and a.peer}
     found: dict[tuple[str, str, str], Denial] = {}
     for seen in trace.accesses:
-        access = _settled(seen, moved)
+        access = _settled((_found(seen) if enforcer.hides else None) or seen, moved)
         if not refused(access) or (access.operation, access.object) in forbidden:
             continue  # what was refused without an enforcer is refused by the machine itself
         lacking = missing(access, policy, enforcer)
@@ -73,6 +74,22 @@ def refused(access: Access) -> bool:
     if access.meaning is Meaning.REFUSED:
         return True
     return access.outcome == errno.EXDEV and access.operation in _MOVING
+
+
+def _found(access: Access) -> Access | None:
+    """An access that found nothing, as it would have been where nothing is hidden; None if there is nothing either.
+
+    What some enforcers do not grant is not there, so the program only hears ENOENT.
+    """
+    if access.outcome not in (errno.ENOENT, errno.ENOTDIR) or not access.object.startswith("/"):
+        return None
+    real = os.path.realpath(access.object)
+    try:
+        kind = kind_of(os.lstat(real).st_mode)
+    except OSError:
+        made = access.operation in CREATING and os.path.isdir(os.path.dirname(real))
+        return msgspec.structs.replace(access, object=real, outcome=errno.EACCES) if made else None
+    return msgspec.structs.replace(access, object=real, kind=kind, outcome=errno.EACCES)
 
 
 def _settled(access: Access, moved: dict[str, Kind]) -> Access:

@@ -24,6 +24,8 @@ class Verification(NamedTuple):
     gaps: tuple[Gap, ...] = ()
     failure: str = ""
     minimal: Minimal | None = None
+    enforcer: str = ""
+    """By what it was verified, and why by nothing stronger."""
 
 
 class Result(NamedTuple):

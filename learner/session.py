@@ -168,10 +168,11 @@ def live(
         confinement = enforcer.prepare(found.policy)
         try:
             run = record(
-                msgspec.structs.replace(command, confine=confinement.apply),
+                confinement.wrap(command),
                 make_tracer(TracerName.PTRACE),
                 variables,
             )
+            confinement.check()
         finally:
             confinement.close()
         left = denials(run.trace, found.policy, enforcer, learned)

@@ -74,6 +74,8 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
     rows += [("excess", Text("\n".join(f"{item.excess} in {to_text(item.path)}" for item in shown)))] if shown else []
     rows += _verified(result)
     rows += _minimal(result.verification.minimal, verbose)
+    if result.verification.enforcer:
+        rows.append(("enforcer", Text(result.verification.enforcer)))
     if verbose:
         rows += [("gap", Text(f"{g.item}: {g.reason}", "dim")) for g in result.gaps]
         if result.trace.end:

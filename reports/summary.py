@@ -62,6 +62,7 @@ def summary(result: Result) -> dict[str, Any]:
         },
         "verify": {
             "mode": checked.mode,
+            "enforcer": checked.enforcer,
             "admitted": checked.replay.admitted if checked.replay else 0,
             "untried": checked.replay.untried if checked.replay else 0,
             "refused": [str(r) for r in checked.replay.refused] if checked.replay else [],

@@ -4,18 +4,16 @@ Encodings are those of linux/filter.h and linux/seccomp.h. Calls that the filter
 kernel's per-filter bitmap, so they cost nothing measurable.
 """
 
-import ctypes
-import os
 import struct
 import termios
 
 from tracers.abi import X32_BIT, Abi
 from tracers.calls import CONTEXT, SHAPES
+from tracers.filters import Filter as Filter
 
 _LD_W_ABS, _JEQ, _JGE, _RET = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _TRACE = 0x7FFF0000, 0x7FF00000
 _NR, _ARCH = 0, 4
-_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 22, 38, 2
 
 DATAGRAM_MIN, DATAGRAM_MAX = 17, 1500
 """Sends without an address stop only for these sizes: a DNS question is at least 12 + 5 bytes (RFC 1035), a datagram
@@ -88,22 +86,3 @@ def program(native: Abi, foreign: Abi) -> bytes:
     hop: list[_Ins] = [(_LD_W_ABS, 0, 0, _ARCH), (_JEQ, 1, 0, native.audit_arch), (0x05, 0, 0, len(own))]
     code = [*hop, *own, (_JEQ, 1, 0, foreign.audit_arch), (_RET, 0, 0, _TRACE), *other]
     return b"".join(struct.pack("=HBBI", *ins) for ins in code)
-
-
-class Filter:
-    """A filter made ready before the fork, so that the child only has to hand it to the kernel."""
-
-    def __init__(self, code: bytes) -> None:
-        self._code = ctypes.create_string_buffer(code, len(code))
-        fprog = struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(self._code))
-        self._fprog = ctypes.create_string_buffer(fprog, len(fprog))
-        self._prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def install(self) -> None:
-        """Set no_new_privs and this filter on the calling thread; it stays over exec. Raises OSError."""
-        zero = ctypes.c_ulong(0)
-        if self._prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), zero, zero, zero):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        address = ctypes.c_void_p(ctypes.addressof(self._fprog))
-        if self._prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_MODE_FILTER), address, zero, zero):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

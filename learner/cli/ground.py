@@ -42,9 +42,17 @@ class Unconfined:
     """The confinement of level ``none``: there is none."""
 
     strength = Strength.NONE
+    supervised = False
     gaps: tuple[Gap, ...] = (Gap("everything", "level none confines nothing"),)
 
+    def wrap(self, command: Command) -> Command:
+        """The command itself."""
+        return msgspec.structs.replace(command, confine=self.apply)
+
     def apply(self) -> None:
+        """Do nothing."""
+
+    def check(self) -> None:
         """Do nothing."""
 
     def close(self) -> None:

@@ -10,10 +10,11 @@ import click
 import msgspec
 
 from learner import temporary
-from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json
+from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json, enforcer_options
 from learner.cli.verification import check
 from learner.command import find
 from learner.derivation import Derived, Scale, add_found
+from learner.enforcers.choice import check_items
 from learner.errors import NotExecutable, NotFound, SbxError, UsageError
 from learner.exposure import with_exposure
 from learner.findings import Result, findings
@@ -97,6 +98,7 @@ class _Source(NamedTuple):
 @click.option(
     "--minimal", is_flag=True, help="Drop each grant without which nothing that was learned is refused by the kernel."
 )
+@enforcer_options
 @click.option("--json", "json_file", metavar="FILE|-", help="Write a summary with stable keys here.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
@@ -113,6 +115,8 @@ def learn(
     granularity: float,
     max_grants: int | None,
     minimal: bool,
+    enforcer: str,
+    require: tuple[str, ...],
     json_file: str | None,
     verbose: bool,
     command: tuple[str, ...],
@@ -135,6 +139,7 @@ def learn(
     target = find(command) if command or not sources else None
     variables = Variables.here(target.file if target else "")
     allowed = allowed_paths(allow)
+    check_items(require)
     seconds: dict[str, float] = {}
     started = time.monotonic()
     if name is not None:
@@ -162,7 +167,18 @@ def learn(
         found = add_found(existing.policy, found)
     seconds["policy"] = round(time.monotonic() - started, 3)
     started = time.monotonic()
-    checked = check(verify, source.trace, found, variables, source.command, allowed, minimize=minimal, verbose=verbose)
+    checked = check(
+        verify,
+        source.trace,
+        found,
+        variables,
+        source.command,
+        allowed,
+        minimize=minimal,
+        verbose=verbose,
+        by=enforcer,
+        require=require,
+    )
     seconds["verify"] = round(time.monotonic() - started, 3)
     if checked.live is not None:
         found = checked.live.cover

@@ -3,11 +3,14 @@
 import os
 import shlex
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 import msgspec
 
-from learner.enforcers.landlock import abi
+from learner.enforcers.choice import Choice, EnforcerName, check_items, choose, demand, open_items
+from learner.enforcers.enforcer import Confinement
 from learner.errors import SbxError
 from learner.names import to_text
 from learner.policy import Policy
@@ -28,9 +31,51 @@ def words_after_dashes(words: tuple[str, ...]) -> tuple[str, ...]:
     return words[1:] if words[:1] == ("--",) else words
 
 
-def show_launch(target: Command, policy: Policy) -> None:
+def enforcer_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--enforcer`` and ``--require``, for every command that enforces."""
+    named = click.option(
+        "--enforcer",
+        type=click.Choice([name.value for name in EnforcerName]),
+        default=EnforcerName.AUTO.value,
+        show_default=True,
+        help="What holds the policy. auto: the strongest that this machine can do.",
+    )
+    required = click.option(
+        "--require",
+        metavar="ITEM",
+        multiple=True,
+        help="Refuse unless this is held: the name of a gap, such as `unix sockets by path`.",
+    )
+    return named(required(function))
+
+
+def chosen(enforcer: str, require: tuple[str, ...]) -> Choice:
+    """What ``--enforcer`` picks. Raises UsageError for an unknown ``--require``, MachineError."""
+    check_items(require)
+    return choose(EnforcerName(enforcer))
+
+
+def prepared(choice: Choice, policy: Policy, require: tuple[str, ...]) -> Confinement:
+    """A confinement that holds what is required. Raises MachineError."""
+    confinement = choice.enforcer.prepare(policy)
+    try:
+        demand(confinement, choice.enforcer, require)
+    except BaseException:
+        confinement.close()
+        raise
+    return confinement
+
+
+def show_choice(choice: Choice, confinement: Confinement) -> None:
+    """Say on standard error what holds the policy, and what stays open."""
+    why = f" (not layered: {choice.reason})" if choice.reason else ""
+    open_ones = open_items(confinement.gaps)
+    click.echo(f"sbx: {choice.enforcer.name}{why}, {confinement.strength}; open: {open_ones}", err=True)
+
+
+def show_launch(target: Command, policy: Policy, enforcer: str) -> None:
     """Say on standard error exactly what is started, and under what."""
-    held = f"landlock ABI {abi()}, {len(policy.grants)} path and {len(policy.network)} network grants"
+    held = f"{enforcer}, {len(policy.grants)} path and {len(policy.network)} network grants"
     words = " ".join(shlex.quote(to_text(word)) for word in target.argv)
     click.echo(f"sbx: {held}\nsbx: exec {to_text(target.file)} as {words}", err=True)
 

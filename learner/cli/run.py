@@ -10,11 +10,11 @@ from learner import limits as limiting
 from learner import temporary
 from learner.cli import ground as grounds
 from learner.cli.ground import DashedCommand, Ground, Unconfined, ground_options
-from learner.cli.options import show_launch
+from learner.cli.options import chosen, enforcer_options, prepared, show_choice, show_launch
 from learner.cli.profiles import PROFILE
 from learner.command import find
+from learner.enforcers.choice import Choice
 from learner.enforcers.enforcer import Confinement
-from learner.enforcers.landlock import LandlockEnforcer
 from learner.errors import InputFileError, LaunchError, MachineError, SbxError
 from learner.launch import ensure_directories, execute
 from learner.places import is_within
@@ -33,6 +33,7 @@ from tracers.tracer import Command
     help="Limit what the command may use up: " + ", ".join(limiting.KINDS) + "; as in time=300s,memory=2G,procs=200.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Say how the command is confined and how it ended.")
+@enforcer_options
 @click.argument("profile", type=PROFILE, required=False, metavar="[NAME|FILE]")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
 def run(
@@ -40,6 +41,8 @@ def run(
     level: str | None,
     settings: str | None,
     limit: tuple[str, ...],
+    enforcer: str,
+    require: tuple[str, ...],
     profile: str | None,
     command: tuple[str, ...],
 ) -> int:
@@ -63,25 +66,31 @@ def run(
     if any(is_within(grant.path, variables.temporary) for grant in ground.profile.policy.grants):
         temporary.use(variables.temporary)
     grounds.enter(ground)
-    confinement = _prepare(ground)
+    choice, confinement = _prepare(ground, enforcer, require)
     held = limiting.hold(limits)
     for gap in held.unmet:
         click.echo(f"sbx: not limited: {gap.item}: {gap.reason}", err=True)
+    if choice is not None and choice.reason and not verbose:
+        click.echo(f"sbx: held by {choice.enforcer.name} alone: {choice.reason} (see `sbx doctor`)", err=True)
     if verbose:
         grounds.show(ground, confinement, *held.gaps)
-        show_launch(target, ground.profile.policy)
+        if choice is not None:
+            show_choice(choice, confinement)
+        show_launch(target, ground.profile.policy, choice.enforcer.name if choice else "unconfined")
     limited = limiting.Limited(confinement, held)
-    if not verbose and not held.watched:
+    if not verbose and not held.watched and not confinement.supervised:
         execute(target, limited)
     return _watched(target, limited, held, verbose=verbose)
 
 
-def _prepare(ground: Ground) -> Confinement:
+def _prepare(ground: Ground, enforcer: str, require: tuple[str, ...]) -> tuple[Choice | None, Confinement]:
+    """The enforcer and its confinement; no enforcer for level ``none``."""
     if not ground.confined:
-        return Unconfined()
+        return None, Unconfined()
     try:
         ensure_directories(ground.profile.policy)
-        return LandlockEnforcer().prepare(ground.profile.policy)
+        choice = chosen(enforcer, require)
+        return choice, prepared(choice, ground.profile.policy, require)
     except InputFileError:
         raise
     except MachineError as problem:
@@ -104,6 +113,11 @@ def _watched(target: Command, limited: limiting.Limited, held: limiting.Held, *,
     if ended.survivors:
         pids = ", ".join(map(str, ended.survivors))
         click.echo(f"sbx: these processes could not be ended: {pids}", err=True)
+    if not ended.killed_by and not ended.timed_out:
+        try:
+            limited.check()
+        except MachineError as problem:
+            raise LaunchError(str(problem), problem.remedy) from None
     if verbose:
         how = f"killed by {signal.Signals(ended.killed_by).name}" if ended.killed_by else f"exit status {ended.status}"
         click.echo(f"sbx: {how}", err=True)

@@ -3,17 +3,20 @@
 import click
 
 from learner import canaries, probe, replay
-from learner.cli.options import show_launch
+from learner.cli.options import chosen, prepared, show_choice, show_launch
 from learner.derivation import Derived
-from learner.enforcers.landlock import LandlockEnforcer
+from learner.enforcers.choice import EnforcerName
 from learner.errors import MachineError
 from learner.findings import Verification
+from learner.gaps import Gap
 from learner.launch import ensure_directories
 from learner.minimal import minimal
 from learner.session import live
 from learner.trace import Trace
 from learner.variables import Variables
 from tracers.tracer import Command
+
+_STAND_IN = Gap("probes", "replay and canaries try the same plan, made in place; --mode live runs bubblewrap itself")
 
 
 def check(
@@ -26,15 +29,19 @@ def check(
     *,
     minimize: bool = False,
     verbose: bool = False,
+    by: str = EnforcerName.AUTO,
+    require: tuple[str, ...] = (),
 ) -> Verification:
     """Verify ``found`` in the way that ``mode`` names; canaries always. What could not be done is in ``failure``.
 
     ``minimize``: drop first what nothing needs, and verify what is left. ``verbose``: show each confined launch.
+    ``by``: an enforcer's name; ``require``: what it must hold.
     """
     if mode == "off":
         return Verification("off")
-    enforcer = LandlockEnforcer()
     try:
+        choice = chosen(by, require)
+        enforcer = choice.enforcer
         lively = None
         if mode == "live":
             if command is None:
@@ -45,7 +52,7 @@ def check(
             def announce(number: int) -> None:
                 click.echo(f"sbx: confined run {number}", err=True)
                 if verbose:
-                    show_launch(target, found.policy)
+                    show_launch(target, found.policy, enforcer.name)
 
             lively = live(command, trace, found, enforcer, variables, allowed, announce)
             found, trace = lively.cover, lively.trace
@@ -55,9 +62,13 @@ def check(
             found = found._replace(policy=smallest.policy)
         replayed = replay.replay(labelled, found.policy, enforcer)
         released = canaries.check(found.policy, variables.places, enforcer)
-        confinement = enforcer.prepare(found.policy)
+        confinement = prepared(choice, found.policy, require)
         confinement.close()
+        if verbose:
+            show_choice(choice, confinement)
     except (MachineError, probe.NoAnswer) as problem:
         remedy = getattr(problem, "remedy", "")
         return Verification(mode, failure=f"{problem}" + (f"; {remedy}" if remedy else ""))
-    return Verification(mode, replayed, lively, released, confinement.gaps, minimal=smallest)
+    gaps = (*confinement.gaps, _STAND_IN) if confinement.supervised else confinement.gaps
+    why = f" (not layered: {choice.reason})" if choice.reason else ""
+    return Verification(mode, replayed, lively, released, gaps, minimal=smallest, enforcer=enforcer.name + why)

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from learner import temporary
-from learner.cli.options import emit_json, words_after_dashes
+from learner.cli.options import emit_json, enforcer_options, words_after_dashes
 from learner.cli.profiles import PROFILE
 from learner.cli.verification import check
 from learner.command import find
@@ -43,6 +43,7 @@ from learner.variables import Variables
     is_flag=True,
     help="Leave each grant out in turn: something recorded must be refused. Drop the grants that nothing needs.",
 )
+@enforcer_options
 @click.option("--json", "json_file", metavar="FILE|-", help="Write a summary with stable keys here.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.argument("profile", type=PROFILE, metavar="NAME|FILE")
@@ -51,6 +52,8 @@ def verify(
     mode: str,
     trace_file: Path | None,
     minimal: bool,
+    enforcer: str,
+    require: tuple[str, ...],
     json_file: str | None,
     verbose: bool,
     profile: str,
@@ -72,7 +75,18 @@ def verify(
         temporary.use(variables.temporary)
     started = time.monotonic()
     cover = Derived(found.policy, (), ())
-    checked = check(mode, trace, cover, variables, target, frozenset(), minimize=minimal, verbose=verbose)
+    checked = check(
+        mode,
+        trace,
+        cover,
+        variables,
+        target,
+        frozenset(),
+        minimize=minimal,
+        verbose=verbose,
+        by=enforcer,
+        require=require,
+    )
     changed = False
     if checked.live is not None and checked.live.repaired:
         cover, changed = checked.live.cover, True

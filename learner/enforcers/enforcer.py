@@ -6,6 +6,7 @@ from typing import Protocol
 from learner.access import Access
 from learner.gaps import Gap
 from learner.policy import Policy, Right
+from tracers.tracer import Command
 
 
 class Strength(enum.StrEnum):
@@ -23,8 +24,22 @@ class Confinement(Protocol):
     gaps: tuple[Gap, ...]
     """What stays open (or closed against the wish), and why."""
 
+    supervised: bool
+    """Whether the command runs under another program, so that somebody must stay to :meth:`check` how it ended."""
+
+    def wrap(self, command: Command) -> Command:
+        """The command to start in place of ``command``; its ``confine`` is to be called in the child before exec."""
+        ...
+
     def apply(self) -> None:
-        """Restrict the calling thread, for good, over exec too. Raises OSError."""
+        """Restrict the calling thread, for good, over exec too. Raises OSError.
+
+        What needs another program around the command does here what comes nearest to it, for probes.
+        """
+        ...
+
+    def check(self) -> None:
+        """After a wrapped command has ended: raises MachineError if it was never started."""
         ...
 
     def close(self) -> None:
@@ -36,6 +51,8 @@ class Enforcer(Protocol):
     """Prepares confinements."""
 
     name: str
+    hides: bool
+    """Whether what is not granted is not there (ENOENT), rather than refused."""
 
     def prepare(self, policy: Policy) -> Confinement:
         """Make ``policy`` ready. Raises :class:`~learner.errors.MachineError` if this machine cannot enforce at all."""

@@ -19,6 +19,7 @@ from learner.names import to_text
 from learner.policy import ALWAYS, DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, Policy, Right
 from learner.policy import Scope as GrantScope
 from tracers.events import Family, Operation, Transport
+from tracers.tracer import Command
 
 FS_RIGHTS: dict[Right, AccessFS] = {
     Right.READ: AccessFS.READ_FILE,
@@ -74,14 +75,23 @@ def fs_access(rights: Right) -> AccessFS:
 class LandlockConfinement:
     """A ruleset for one launch."""
 
+    supervised = False
+
     def __init__(self, ruleset: Ruleset, strength: Strength, gaps: tuple[Gap, ...]) -> None:
         self._ruleset = ruleset
         self.strength = strength
         self.gaps = gaps
 
+    def wrap(self, command: Command) -> Command:
+        """See :class:`~learner.enforcers.enforcer.Confinement`."""
+        return Command(command.file, command.argv, self.apply)
+
     def apply(self) -> None:
         """See :class:`~learner.enforcers.enforcer.Confinement`. Sets no_new_privs."""
         self._ruleset.restrict()
+
+    def check(self) -> None:
+        """See :class:`~learner.enforcers.enforcer.Confinement`."""
 
     def close(self) -> None:
         """See :class:`~learner.enforcers.enforcer.Confinement`."""
@@ -92,6 +102,7 @@ class LandlockEnforcer:
     """Confines with Landlock at the kernel's own ABI."""
 
     name = "landlock"
+    hides = False
 
     def prepare(self, policy: Policy) -> LandlockConfinement:
         """See :class:`~learner.enforcers.enforcer.Enforcer`."""
@@ -109,7 +120,7 @@ class LandlockEnforcer:
                 f"Landlock refused a ruleset: {problem.strerror}",
                 "a container's seccomp profile may forbid it",
             ) from None
-        gaps = [*kernel_gaps(abi()), *_policy_gaps(policy)]
+        gaps = [*kernel_gaps(abi()), *policy_gaps(policy)]
         try:
             for device in ALWAYS:
                 _allow(ruleset, device)
@@ -182,6 +193,7 @@ def _allow_network(ruleset: Ruleset, policy: Policy) -> None:
                 ruleset.allow_port(port, AccessNet.CONNECT_TCP)
 
 
+@functools.cache
 def ephemeral_ports() -> range:
     """The ports that the kernel hands out by itself (ip(7), ip_local_port_range)."""
     with open(_PORTS) as setting:
@@ -213,7 +225,8 @@ def kernel_gaps(version: int) -> tuple[Gap, ...]:
     return tuple(found)
 
 
-def _policy_gaps(policy: Policy) -> list[Gap]:
+def policy_gaps(policy: Policy) -> list[Gap]:
+    """What Landlock can only grant more widely than ``policy`` says."""
     gaps = []
     if any(n.transport is Transport.TCP and not n.abstract and not n.anywhere for n in policy.network):
         gaps.append(Gap("hosts", "Landlock grants TCP by port: a granted port is open on every host"))

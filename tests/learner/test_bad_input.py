@@ -481,6 +481,7 @@ def no_landlock(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(shell.project)
     monkeypatch.setattr("learner.enforcers.landlock.abi", lambda: 0)
+    monkeypatch.setattr("learner.enforcers.bubblewrap.find_bwrap", lambda: None)
     return shell
 
 

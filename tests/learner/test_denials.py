@@ -9,6 +9,7 @@ from learner import denials as module
 from learner.access import Access, Kind
 from learner.denials import as_done, denials, refused
 from learner.enforcers.landlock import LandlockEnforcer
+from learner.enforcers.layered import LayeredEnforcer
 from learner.policy import NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
 from tracers.events import Family, Operation, Transport
 
@@ -186,3 +187,25 @@ def test_a_directory_that_a_launch_makes_is_not_missing() -> None:
     denied = access(Operation.MKDIR, "/w/own", Kind.DIRECTORY, EACCES)
     assert found(denied) == [("/w/own", Right.MKDIR, False)]
     assert found(denied, policy=made) == []
+
+
+def test_what_is_hidden_is_a_denial_where_the_enforcer_hides(tmp_path: Path) -> None:
+    real = tmp_path.resolve()
+    (real / "there").write_text("x")
+    (real / "link").symlink_to("there")
+    seen = trace(
+        access(Operation.READ, f"{real}/there", Kind.ABSENT, errno.ENOENT),
+        access(Operation.READ, f"{real}/link", Kind.ABSENT, errno.ENOENT),
+        access(Operation.READ, f"{real}/absent", Kind.ABSENT, errno.ENOENT),
+        access(Operation.CREATE, f"{real}/new", Kind.ABSENT, errno.ENOENT),
+        access(Operation.STAT, f"{real}/there", Kind.ABSENT, errno.ENOENT),
+    )
+    assert denials(seen, NONE, LandlockEnforcer(), trace()) == ()
+    hidden = denials(seen, NONE, LayeredEnforcer(), trace())
+    # Each under the name that a grant on it has, whatever link led there.
+    assert {(d.access.object, d.missing) for d in hidden} == {
+        (f"{real}/there", Right.READ),
+        (str(real / "new"), Right.CREATE),
+    }
+    granted = policy((str(real), Scope.TREE, Right.READ | Right.CREATE))
+    assert denials(seen, granted, LayeredEnforcer(), trace()) == ()

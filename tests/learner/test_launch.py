@@ -13,6 +13,7 @@ from learner.errors import LaunchError
 from learner.gaps import Gap
 from learner.launch import ensure_directories, execute
 from learner.policy import Policy, Right, Scope
+from tracers.tracer import Command
 
 
 class Open:
@@ -23,6 +24,14 @@ class Open:
 
     def __init__(self, problem: OSError | None = None) -> None:
         self._problem = problem
+
+    supervised = False
+
+    def wrap(self, command: Command) -> Command:
+        return Command(command.file, command.argv, self.apply)
+
+    def check(self) -> None:
+        """Do nothing."""
 
     def apply(self) -> None:
         if self._problem:
