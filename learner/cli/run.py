@@ -6,6 +6,7 @@ import signal
 import click
 
 from learner import temporary
+from learner.cli.network import network_option, supervised
 from learner.cli.options import show_launch, words_after_dashes
 from learner.cli.profiles import PROFILE, open_profile
 from learner.command import find
@@ -14,16 +15,18 @@ from learner.enforcers.landlock import LandlockEnforcer
 from learner.errors import InputFileError, LaunchError, MachineError, SbxError
 from learner.launch import ensure_directories, execute
 from learner.places import is_within
+from learner.policy import Policy
 from learner.profile import Profile
 from learner.variables import Variables
 from tracers.tracer import Command, exit_status
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@network_option
 @click.option("-v", "--verbose", is_flag=True, help="Say how the command is confined and how it ended.")
 @click.argument("profile", type=PROFILE, metavar="NAME|FILE")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
-def run(verbose: bool, profile: str, command: tuple[str, ...]) -> int:
+def run(network: str, verbose: bool, profile: str, command: tuple[str, ...]) -> int:
     """Run COMMAND (default: the profile's own) confined to a learned profile.
 
     \b
@@ -39,16 +42,17 @@ def run(verbose: bool, profile: str, command: tuple[str, ...]) -> int:
     target = find(words_after_dashes(command) or (found.command,))
     if any(is_within(grant.path, variables.temporary) for grant in found.policy.grants):
         temporary.use(variables.temporary)
-    confinement = _prepare(found)
+    supervised(target, found.policy, network, _prepare, verbose)
+    confinement = _prepare(found.policy)
     if not verbose:
         execute(target, confinement)
     return _watched(target, found, confinement)
 
 
-def _prepare(found: Profile) -> Confinement:
+def _prepare(policy: Policy, ports: bool = True) -> Confinement:
     try:
-        ensure_directories(found.policy)
-        return LandlockEnforcer().prepare(found.policy)
+        ensure_directories(policy)
+        return LandlockEnforcer(ports=ports).prepare(policy)
     except InputFileError:
         raise
     except MachineError as problem:
