@@ -95,7 +95,8 @@ class Access(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     ``object`` is the resolved path, a host name, or a description of something opaque; ``endpoint`` is set for
     sockets (and ``object`` is then its text). ``links`` are the symlinks that were walked, outermost first;
     their targets stand in the trace's link table. ``program`` indexes the trace's programs. ``existed`` says
-    whether a created or replaced name was there before; ``peer`` is the other name of a rename or link.
+    whether a created or replaced name was there before; ``peer`` is the other name of a rename or link, or the
+    address that a host name was seen to stand for.
     """
 
     operation: Operation

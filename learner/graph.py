@@ -94,7 +94,14 @@ def _join_hosts(graph: "nx.MultiDiGraph[Node]", trace: Trace) -> None:
     """A program that asked for one name and connected to one outside address meant the one by the other."""
     names: dict[int, set[str]] = {}
     ends: dict[int, set[str]] = {}
+    answers: dict[str, set[str]] = {}
     for access in trace.accesses:
+        if access.operation is Operation.RESOLVE and access.peer:
+            answers.setdefault(access.peer, set()).add(access.object)
+    for access in trace.accesses:
+        if access.operation is Operation.CONNECT and access.endpoint:
+            for name in sorted(answers.get(access.endpoint.address, ())):
+                graph.add_edge((NodeKind.HOST, name), target(access), relation=Relation.RESOLVED_TO)
         if access.operation is Operation.RESOLVE:
             names.setdefault(access.program, set()).add(access.object)
         elif access.operation is Operation.CONNECT and access.endpoint and access.endpoint.port not in (0, 53):

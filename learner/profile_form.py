@@ -47,7 +47,9 @@ class NetworkForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An endpoint that may be reached or taken."""
 
     action: NetworkAction
-    host: Annotated[str, Meta(min_length=1, description="An address, a name, or an abstract socket's name.")]
+    host: Annotated[
+        str, Meta(min_length=1, description="A name, *.DOMAIN, group:NAME, an address, or an abstract socket's name.")
+    ]
     port: Annotated[int, Meta(ge=0, le=65535, description="0 to bind means any port that is free.")]
     transport: Transport
     abstract: Annotated[bool, Meta(description="host is the name of an abstract unix socket.")] = False

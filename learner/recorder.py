@@ -157,7 +157,7 @@ class Recorder:
         operation = event.operation
         if operation is Operation.READ and found.kind is Kind.DIRECTORY:
             operation = Operation.LIST
-        peer = None
+        peer = (event.target.address or None) if isinstance(event.target, HostTarget) else None
         if event.peer is not None:
             other = self._path(event, event.peer)
             peer = other.name if other else None

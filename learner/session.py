@@ -87,16 +87,24 @@ def repeat(
     file: Path | None,
     times: int,
     on_run: Callable[[int], None],
+    *,
+    names: bool = False,
 ) -> tuple[Run, ...]:
     """Run ``command`` ``times`` times as :func:`record` does; the first run's trace goes to ``file``.
 
-    ``on_run`` is called with the number of each run before it starts. A run that was interrupted, or could not be
-    started, is the last one. Raises as :func:`record`.
+    ``names``: in a network jail, so that every host is known by its name. ``on_run`` is called with the number of each
+    run before it starts. A run that was interrupted, or could not be started, is the last one. Raises as
+    :func:`record`.
     """
     runs: list[Run] = []
     while len(runs) < times and not (runs and (runs[-1].end.interrupted or runs[-1].end.launch_errno)):
         on_run(len(runs) + 1)
-        runs.append(record(command, make_tracer(tracer), variables, None if runs else file))
+        source = make_tracer(tracer)
+        if names:
+            from learner.jail.watched import WatchedTracer
+
+            source = WatchedTracer(source)
+        runs.append(record(command, source, variables, None if runs else file))
     return tuple(runs)
 
 

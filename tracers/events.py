@@ -101,9 +101,10 @@ class Endpoint(msgspec.Struct, frozen=True, order=True):
 
 
 class HostTarget(msgspec.Struct, frozen=True):
-    """A host name asked of a name server."""
+    """A host name asked of a name server. ``address``: what stands for it, where an answer was seen."""
 
     host: str
+    address: str = ""
 
 
 class Opaque(msgspec.Struct, frozen=True):

@@ -65,6 +65,11 @@ class _Source(NamedTuple):
     help="Add to the profile that is there, and print what is new, instead of writing it anew. Nothing is removed "
     "from it, so what you edited stays.",
 )
+@click.option(
+    "--names",
+    is_flag=True,
+    help="Run the command in a network jail that allows everything, so that each host is known by its name.",
+)
 @click.option("--trace", "trace_file", metavar="FILE", type=click.Path(path_type=Path), help="Keep the trace here.")
 @click.option(
     "--from-trace",
@@ -109,6 +114,7 @@ def learn(
     verify: str,
     runs: int,
     update: bool,
+    names: bool,
     trace_file: Path | None,
     sources: tuple[Path, ...],
     allow: tuple[str, ...],
@@ -158,7 +164,7 @@ def learn(
     if source is None:
         assert target is not None
         kept = trace_file or Path(trace_path(name or (existing.name if existing else name_for(typed))))
-        source = _from_runs(target, TracerName(tracer), variables, kept, runs, existing is not None)
+        source = _from_runs(target, TracerName(tracer), variables, kept, runs, existing is not None, names)
     seconds["run"] = round(time.monotonic() - started, 3)
 
     started = time.monotonic()
@@ -209,12 +215,14 @@ def learn(
 
 
 def _from_runs(
-    command: Command, tracer: TracerName, variables: Variables, kept: Path, times: int, update: bool
+    command: Command, tracer: TracerName, variables: Variables, kept: Path, times: int, update: bool, names: bool
 ) -> _Source:
     """Run the command; the traces of all runs end up in ``kept``, with what it held before an update."""
     earlier, problems = _earlier(kept, variables) if update else (None, [])
     # A file that holds an earlier trace is not touched until there is something to put in its place.
-    runs = repeat(command, tracer, variables, None if earlier else kept, times, lambda n: _announce(n, times))
+    runs = repeat(
+        command, tracer, variables, None if earlier else kept, times, lambda n: _announce(n, times), names=names
+    )
     for run in runs:
         if run.end.launch_errno:
             raise _launch_failure(command.argv[0], run)

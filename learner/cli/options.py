@@ -49,10 +49,10 @@ def enforcer_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return named(required(function))
 
 
-def chosen(enforcer: str, require: tuple[str, ...]) -> Choice:
+def chosen(enforcer: str, require: tuple[str, ...], *, ports: bool = True) -> Choice:
     """What ``--enforcer`` picks. Raises UsageError for an unknown ``--require``, MachineError."""
     check_items(require)
-    return choose(EnforcerName(enforcer))
+    return choose(EnforcerName(enforcer), ports=ports)
 
 
 def prepared(choice: Choice, policy: Policy, require: tuple[str, ...]) -> Confinement:

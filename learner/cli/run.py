@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from typing import NoReturn
 
 import click
@@ -10,14 +11,15 @@ from learner import limits as limiting
 from learner import temporary
 from learner.cli import ground as grounds
 from learner.cli.ground import DashedCommand, Ground, Unconfined, ground_options
+from learner.cli.network import is_served, network_option, serve
 from learner.cli.options import chosen, enforcer_options, prepared, show_choice, show_launch
 from learner.cli.profiles import PROFILE
 from learner.command import find
-from learner.enforcers.choice import Choice
 from learner.enforcers.enforcer import Confinement
 from learner.errors import InputFileError, LaunchError, MachineError, SbxError
 from learner.launch import ensure_directories, execute
 from learner.places import is_within
+from learner.policy import Policy
 from learner.variables import Variables
 from learner.watch import watch
 from tracers.tracer import Command
@@ -34,6 +36,7 @@ from tracers.tracer import Command
 )
 @click.option("-v", "--verbose", is_flag=True, help="Say how the command is confined and how it ended.")
 @enforcer_options
+@network_option
 @click.argument("profile", type=PROFILE, required=False, metavar="[NAME|FILE]")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
 def run(
@@ -43,6 +46,7 @@ def run(
     limit: tuple[str, ...],
     enforcer: str,
     require: tuple[str, ...],
+    network: str,
     profile: str | None,
     command: tuple[str, ...],
 ) -> int:
@@ -66,43 +70,60 @@ def run(
     if any(is_within(grant.path, variables.temporary) for grant in ground.profile.policy.grants):
         temporary.use(variables.temporary)
     grounds.enter(ground)
-    choice, confinement = _prepare(ground, enforcer, require)
+    policy = ground.profile.policy
     held = limiting.hold(limits)
     for gap in held.unmet:
         click.echo(f"sbx: not limited: {gap.item}: {gap.reason}", err=True)
-    if choice is not None and choice.reason and not verbose:
-        click.echo(f"sbx: held by {choice.enforcer.name} alone: {choice.reason} (see `sbx doctor`)", err=True)
-    if verbose:
+
+    def prepare(policy: Policy, ports: bool = True) -> Confinement:
+        made = _prepare(ground, policy, enforcer, require, target if verbose else None, ports=ports)
+        return limiting.Limited(made, held)
+
+    def describe(confinement: Confinement) -> None:
         grounds.show(ground, confinement, *held.gaps)
-        if choice is not None:
-            show_choice(choice, confinement)
-        show_launch(target, ground.profile.policy, choice.enforcer.name if choice else "unconfined")
-    limited = limiting.Limited(confinement, held)
-    if not verbose and not held.watched and not confinement.supervised:
+
+    if ground.confined and is_served(policy, network):
+        if not held.watched:
+            serve(target, policy, network, prepare, describe, verbose)
+        return _watched(lambda: serve(target, policy, network, prepare, describe, verbose), held, verbose=verbose)
+    limited = prepare(policy)
+    if verbose:
+        describe(limited)
+    if not verbose and not held.watched and not limited.supervised:
         execute(target, limited)
-    return _watched(target, limited, held, verbose=verbose)
+    return _watched(lambda: execute(target, limited), held, limited.check, verbose=verbose)
 
 
-def _prepare(ground: Ground, enforcer: str, require: tuple[str, ...]) -> tuple[Choice | None, Confinement]:
-    """The enforcer and its confinement; no enforcer for level ``none``."""
+def _prepare(
+    ground: Ground, policy: Policy, enforcer: str, require: tuple[str, ...], shown: Command | None, *, ports: bool
+) -> Confinement:
+    """The confinement of files; ``shown``: the command whose launch is to be described."""
     if not ground.confined:
-        return None, Unconfined()
+        return Unconfined()
     try:
-        ensure_directories(ground.profile.policy)
-        choice = chosen(enforcer, require)
-        return choice, prepared(choice, ground.profile.policy, require)
+        ensure_directories(policy)
+        choice = chosen(enforcer, require, ports=ports)
+        confinement = prepared(choice, policy, require)
     except InputFileError:
         raise
     except MachineError as problem:
         raise LaunchError(str(problem), problem.remedy) from None
+    if shown is not None:
+        show_choice(choice, confinement)
+        show_launch(shown, policy, choice.enforcer.name)
+    elif choice.reason:
+        click.echo(f"sbx: held by {choice.enforcer.name} alone: {choice.reason} (see `sbx doctor`)", err=True)
+    return confinement
 
 
-def _watched(target: Command, limited: limiting.Limited, held: limiting.Held, *, verbose: bool) -> int:
-    """Run in a child, to be able to end it in time, and to tell how it ended."""
+def _watched(
+    become: Callable[[], NoReturn], held: limiting.Held, check: Callable[[], None] = lambda: None, *, verbose: bool
+) -> int:
+    """Run in a child, to be able to end it in time, and to tell how it ended. ``check``: whether it began at all."""
 
     def start() -> NoReturn:
         try:
-            execute(target, limited)
+            become()
         except SbxError as problem:
             click.echo(f"sbx: {problem}\n     {problem.remedy}", err=True)
             os._exit(problem.status)
@@ -115,7 +136,7 @@ def _watched(target: Command, limited: limiting.Limited, held: limiting.Held, *,
         click.echo(f"sbx: these processes could not be ended: {pids}", err=True)
     if not ended.killed_by and not ended.timed_out:
         try:
-            limited.check()
+            check()
         except MachineError as problem:
             raise LaunchError(str(problem), problem.remedy) from None
     if verbose:

@@ -52,33 +52,36 @@ class Choice(NamedTuple):
     reason: str = ""
 
 
-def choose(name: EnforcerName) -> Choice:
-    """The enforcer for ``name``. Raises MachineError, saying why, if this machine cannot do it."""
+def choose(name: EnforcerName, *, ports: bool = True) -> Choice:
+    """The enforcer for ``name``. Raises MachineError, saying why, if this machine cannot do it.
+
+    ``ports``: whether it is to hold TCP ports; False where something beside it holds the network.
+    """
     if name is EnforcerName.LANDLOCK:
-        return Choice(_landlock())
+        return Choice(_landlock(ports))
     if name is EnforcerName.BUBBLEWRAP:
         return Choice(_bubblewrap())
     obstacle = layered_obstacle()
     if not obstacle:
         from learner.enforcers.layered import LayeredEnforcer
 
-        return Choice(LayeredEnforcer())
+        return Choice(LayeredEnforcer(ports=ports))
     if name is EnforcerName.LAYERED:
         raise MachineError(f"layered enforcement cannot work here: {obstacle}", "use --enforcer landlock or bubblewrap")
     from learner.enforcers.landlock import abi
 
     if abi():
-        return Choice(_landlock(), obstacle)
+        return Choice(_landlock(ports), obstacle)
     try:
         return Choice(_bubblewrap(), obstacle)
     except MachineError:
-        return Choice(_landlock(), obstacle)  # says, when it is used, what is missing
+        return Choice(_landlock(ports), obstacle)  # says, when it is used, what is missing
 
 
-def _landlock() -> Enforcer:
+def _landlock(ports: bool) -> Enforcer:
     from learner.enforcers.landlock import LandlockEnforcer
 
-    return LandlockEnforcer()
+    return LandlockEnforcer(ports=ports)
 
 
 def _bubblewrap() -> Enforcer:

@@ -99,10 +99,13 @@ class LandlockConfinement:
 
 
 class LandlockEnforcer:
-    """Confines with Landlock at the kernel's own ABI."""
+    """Confines with Landlock at the kernel's own ABI. ``ports``: TCP ports, too; False where something else does."""
 
     name = "landlock"
     hides = False
+
+    def __init__(self, *, ports: bool = True) -> None:
+        self._ports = ports
 
     def prepare(self, policy: Policy) -> LandlockConfinement:
         """See :class:`~learner.enforcers.enforcer.Enforcer`."""
@@ -114,7 +117,8 @@ class LandlockEnforcer:
         abstract = any(n.abstract for n in policy.network)
         scopes = Scope.SIGNAL if abstract else Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET
         try:
-            ruleset = Ruleset(scoped=scopes, handled_net=_handled_network(policy))
+            handled = _handled_network(policy) if self._ports else AccessNet.NONE
+            ruleset = Ruleset(scoped=scopes, handled_net=handled)
         except LandlockError as problem:
             raise MachineError(
                 f"Landlock refused a ruleset: {problem.strerror}",
@@ -127,7 +131,8 @@ class LandlockEnforcer:
             for grant in policy.grants:
                 if not _allow(ruleset, grant):
                     gaps.append(Gap(to_text(grant.path), "not there, so nothing was granted on it"))
-            _allow_network(ruleset, policy)
+            if self._ports:
+                _allow_network(ruleset, policy)
         except BaseException:
             ruleset.close()
             raise

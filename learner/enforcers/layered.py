@@ -30,8 +30,9 @@ class LayeredConfinement:
 
     supervised = False
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, *, ports: bool = True) -> None:
         self._policy = policy
+        self._ports = ports
         self._outer = NamespaceConfinement(policy, inner=True)
         self._filter = companion(policy)
         self.gaps = tuple(sorted(set(_gaps(policy, self._outer))))
@@ -49,7 +50,7 @@ class LayeredConfinement:
         # Rules stand on objects: those of the new root exist only now, and what was not planned is not there.
         found = tuple(grant for grant in self._policy.grants if os.path.exists(grant.path))
         try:
-            rules = LandlockEnforcer().prepare(Policy(found, self._policy.network))
+            rules = LandlockEnforcer(ports=self._ports).prepare(Policy(found, self._policy.network))
         except MachineError as problem:
             raise OSError(0, f"{problem}; {problem.remedy}") from None
         rules.apply()
@@ -65,10 +66,13 @@ class LayeredConfinement:
 
 
 class LayeredEnforcer:
-    """Confines with namespaces outside, seccomp and Landlock inside."""
+    """Confines with namespaces outside, seccomp and Landlock inside. ``ports``: as of Landlock."""
 
     name = "layered"
     hides = True
+
+    def __init__(self, *, ports: bool = True) -> None:
+        self._ports = ports
 
     def prepare(self, policy: Policy) -> LayeredConfinement:
         """See :class:`~learner.enforcers.enforcer.Enforcer`."""
@@ -77,7 +81,7 @@ class LayeredEnforcer:
                 "this kernel has no Landlock, or it is switched off",
                 "use --enforcer bubblewrap, or Linux 5.13 or newer",
             )
-        return LayeredConfinement(policy)
+        return LayeredConfinement(policy, ports=self._ports)
 
     def mediates(self, rights: Right) -> Right:
         """See :class:`~learner.enforcers.enforcer.Enforcer`. What is not bound is not there, whatever the right."""

@@ -14,6 +14,7 @@ from capability import require
 from children import area_of, in_child, listing
 from started import Done, sbx
 
+from learner.enforcers.choice import layered_obstacle
 from learner.enforcers.landlock import abi
 
 pytestmark = pytest.mark.kernel
@@ -45,6 +46,8 @@ class Area:
             Path(file).write_text("content\n")
 
     def sbx(self, *words: str, **env: str) -> Done:
+        if words[0] == "run" and "--enforcer" not in words:
+            words = ("run", "--enforcer", "landlock", *words[1:])
         return sbx(*words, cwd=self.project, user=self.user, **{"HOME": self.home, "TMPDIR": self.top} | env)
 
     def answers(self, works: list[str], *options: str) -> list[str]:
@@ -99,6 +102,17 @@ def test_what_is_outside_is_refused(area: Area, level: tuple[str, str]) -> None:
     assert set(found.values()) == {REFUSED}, found
     assert {k: v for k, v in after.items() if not k.startswith("sbx-")} == before  # besides the temporary directory
     assert set(area.answers(works, *NONE)) == {"done"}  # the control
+
+
+def test_a_level_under_the_strongest_enforcer(area: Area) -> None:
+    require(not layered_obstacle(), layered_obstacle())
+    layered = ("--enforcer", "layered", *STANDARD)
+    works = [work.format(home=area.home, outside=area.outside) for work in OUTSIDE[:4]]
+    assert set(area.answers(works, *layered)) <= {f"errno {code}" for code in (errno.ENOENT, errno.EROFS)}
+    assert area.answer("open('made', 'w').write('x')", *layered) == "done"
+    assert area.answer("open('refused', 'w')", "--enforcer", "layered", *STRICT) == f"errno {errno.EROFS}"
+    assert sorted(os.listdir(area.project)) == ["file", "made"]
+    assert set(area.answers(works, *NONE)) == {"done"}
 
 
 CHANGES = [

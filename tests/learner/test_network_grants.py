@@ -93,3 +93,49 @@ def test_order_does_not_matter() -> None:
     run = [socket(Operation.CONNECT, "192.0.2.1", port) for port in (443, 80, 22)]
     assert granted(*run) == granted(*run[::-1])
     assert [grant[2] for grant in granted(*run)] == [22, 80, 443]
+
+
+def asked(name: str, program: int = 1, answer: str | None = None) -> Access:
+    return Access(Operation.RESOLVE, name, Kind.SOCKET, 0, program, "sendto", peer=answer)
+
+
+def hosts(*accesses: Access) -> list[tuple[str, int]]:
+    return [(g.host, g.port) for g in network_grants(accesses, PROGRAMS) if g.action is CONNECT]
+
+
+def test_an_answer_tells_the_name_of_an_address() -> None:
+    reached = socket(Operation.CONNECT, "198.18.0.2", 443)
+    [grant] = network_grants([reached, asked("api.test", 0, "198.18.0.2"), asked("b.test", 0, "198.18.0.3")], PROGRAMS)
+    assert (grant.host, grant.port) == ("api.test", 443)
+    assert grant.witnesses[0].example == "api.test:443/tcp"
+
+
+def test_an_address_of_two_names_is_granted_as_both() -> None:
+    reached = socket(Operation.CONNECT, "192.0.2.1", 443)
+    answers = [asked(name, 0, "192.0.2.1") for name in ("b.test", "a.test")]
+    assert hosts(reached, *answers) == [("a.test", 443), ("b.test", 443)]
+
+
+def test_a_program_that_asked_for_one_name_meant_it() -> None:
+    reached = [socket(Operation.CONNECT, address, 443) for address in ("192.0.2.1", "2001:db8::1")]
+    assert hosts(*reached, asked("api.test"), asked("api.test.corp.test")) == [("api.test", 443)]
+    assert hosts(*reached, asked("api.test", program=2)) == [("192.0.2.1", 443), ("2001:db8::1", 443)]
+    assert hosts(*reached, asked("api.test"), asked("b.test")) == [("192.0.2.1", 443), ("2001:db8::1", 443)]
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "transport"),
+    [
+        ("127.0.0.1", 8080, Transport.TCP),
+        ("::1", 8080, Transport.TCP),
+        ("169.254.169.254", 80, Transport.TCP),
+        ("192.0.2.53", 53, Transport.TCP),
+    ],
+)
+def test_what_dns_is_not_asked_for_stays_an_address(address: str, port: int, transport: Transport) -> None:
+    assert hosts(socket(Operation.CONNECT, address, port, transport), asked("api.test")) == [(address, port)]
+
+
+def test_a_literal_wins_over_a_guess_when_answers_are_known() -> None:
+    first, second = (socket(Operation.CONNECT, address, 443) for address in ("198.18.0.2", "192.0.2.9"))
+    assert hosts(first, second, asked("api.test", 0, "198.18.0.2")) == [("192.0.2.9", 443), ("api.test", 443)]
