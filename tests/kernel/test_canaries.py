@@ -75,6 +75,7 @@ class Wider(LandlockEnforcer):
     """Landlock that grants more than it is told."""
 
     def __init__(self, more: Policy) -> None:
+        super().__init__()
         self._more = more
 
     def prepare(self, policy: Policy) -> LandlockConfinement:

@@ -61,6 +61,7 @@ class Other(LandlockEnforcer):
     """Enforces another policy than it is given."""
 
     def __init__(self, instead: Policy) -> None:
+        super().__init__()
         self._instead = instead
 
     def prepare(self, policy: Policy) -> LandlockConfinement:
