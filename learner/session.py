@@ -15,11 +15,13 @@ from learner.derivation import DEFAULT, Derived, Scale, add_found
 from learner.enforcers.enforcer import Enforcer
 from learner.errors import MachineError, SbxError
 from learner.launch import ensure_directories
+from learner.places import ancestors
 from learner.policy import Policy
 from learner.recorder import Recorder
 from learner.trace import Header, Trace, TraceWriter, merge
 from learner.variables import Variables
 from learner.volatile import changing_names
+from learner.wants import ABOVE
 from tracers.tracer import Command, TraceEnd, Tracer, TracerError, TracerName
 
 MAX_ROUNDS = 6
@@ -143,8 +145,10 @@ class Live(NamedTuple):
 
     @property
     def unwanted(self) -> tuple[Denial, ...]:
-        """Denials of what the recorded run was allowed, except of sensitive objects that were left out on purpose."""
+        """Denials of what the recorded run was allowed, except of objects that were left out on purpose."""
         left_out = {use.path for use in self.cover.sensitive if not use.granted}
+        if any(gap.item == ABOVE for gap in self.cover.gaps):
+            left_out |= {*ancestors(self.trace.header.project)}
         return tuple(d for d in self.denied if d.recorded and d.access.object not in left_out)
 
     @property

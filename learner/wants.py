@@ -24,6 +24,9 @@ from learner.volatile import is_volatile, lasting_part
 from tracers.events import Operation
 from tracers.programs import Program
 
+ABOVE = "list what is above the project"
+"""The gap for shells that look for their own directory."""
+
 
 class Aspect(enum.Enum):
     """Rights that are covered together; the value holds them all."""
@@ -111,7 +114,7 @@ class _Placer:
             if access.program in lookers and self._is_above_project(access):
                 label = self._programs[access.program].label
                 reason = f"{label} listed every directory up to / to learn where it is; it does without"
-                self._gaps.add(Gap("list what is above the project", reason))
+                self._gaps.add(Gap(ABOVE, reason))
                 continue
             for need in needs(access):
                 entry = self._catalogue.match(access.object, need.right)
