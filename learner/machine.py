@@ -39,7 +39,17 @@ class Capability(NamedTuple):
 
 def capabilities() -> list[Capability]:
     """Everything that matters, by trying it where that is harmless."""
-    return [_ptrace(), _strace(), _landlock(), _namespaces(), _bubblewrap(), _enforcer(), _exec_check(), _io_uring()]
+    return [
+        _ptrace(),
+        _strace(),
+        _landlock(),
+        _namespaces(),
+        _bubblewrap(),
+        _enforcer(),
+        _host_names(),
+        _exec_check(),
+        _io_uring(),
+    ]
 
 
 def _ptrace() -> Capability:
@@ -106,6 +116,17 @@ def _enforcer() -> Capability:
     confinement.close()
     detail = f"auto is {choice.enforcer.name}; whatever the policy, it leaves open: {open_items(confinement.gaps)}"
     return Capability("enforcer", State.LIMITED if choice.reason else State.YES, detail, choice.reason)
+
+
+def _host_names() -> Capability:
+    from learner.jail.permission import NotPermitted, obstacle
+
+    problem: NotPermitted | None = obstacle()
+    if problem is None:
+        return Capability("host names", State.YES, "a network jail holds hosts by name, unprivileged")
+    return Capability(
+        "host names", State.LIMITED, f"no network jail, a proxy takes its place: {problem}", problem.remedy
+    )
 
 
 def _exec_check() -> Capability:
