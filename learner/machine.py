@@ -119,14 +119,13 @@ def _enforcer() -> Capability:
 
 
 def _host_names() -> Capability:
-    from learner.jail.permission import NotPermitted, obstacle
+    from learner.jail.permission import obstacle
 
-    problem: NotPermitted | None = obstacle()
+    problem = obstacle()
     if problem is None:
         return Capability("host names", State.YES, "a network jail holds hosts by name, unprivileged")
-    return Capability(
-        "host names", State.LIMITED, f"no network jail, a proxy takes its place: {problem}", problem.remedy
-    )
+    reason, remedy = problem
+    return Capability("host names", State.LIMITED, f"no network jail, a proxy takes its place: {reason}", remedy)
 
 
 def _exec_check() -> Capability:
