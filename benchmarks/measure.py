@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import baselines
+import confined
+import firejail
+import greywall
 import msgspec
+import sandlock
 from agents import Subject
-from baselines import BASELINES, Baseline, Confined, confine
+from baselines import BASELINES
+from confined import Baseline, Confined, confine
 from scripts import DECOYS
 
 from learner.access import Access
@@ -34,6 +39,7 @@ _PACKAGES = re.compile(
     re.DOTALL,
 )
 """What is installed, and the same for everybody who installs it. Not learner.places: that is what is being judged."""
+_RULES = (baselines, confined, greywall, sandlock, firejail)
 _CHANGING_PARENT = Right.REMOVE | Right.CREATE | Right.MOVE
 
 
@@ -122,7 +128,10 @@ def opened(candidate: Candidate, trace: Trace, who: Subject) -> Opened:
 
 def opened_before(candidate: Candidate, trace: Trace, who: Subject) -> Opened:
     """As :func:`opened`, but counted once for one policy, code and recording: a peer may open half the machine."""
-    rules = [Path(baselines.__file__).read_text(), *(inspect.getsource(each) for each in (opened, _secrets))]
+    rules = [
+        *(Path(each.__file__).read_text() for each in _RULES),
+        *(inspect.getsource(each) for each in (opened, _secrets)),
+    ]
     asked = repr((trace.header, candidate.confined.policy, rules))
     digest = hashlib.sha256(asked.encode(errors="surrogateescape")).hexdigest()[:16]
     file = who.directory / "opened" / f"{candidate.name.split()[0]}-{digest}.json"

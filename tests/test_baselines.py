@@ -14,7 +14,8 @@ from tracers.events import Operation
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-from baselines import ALL, BASELINES, SEEN, Baseline, Confined, as_in, confine
+from baselines import BASELINES
+from confined import ALL, SEEN, Baseline, Confined, as_in, confine
 
 GREYWALL, SANDLOCK, FIREJAIL = BASELINES
 

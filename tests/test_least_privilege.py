@@ -24,7 +24,7 @@ import least_privilege
 import measure
 import outcomes
 import scripts
-from baselines import Confined
+from confined import Confined
 from scripts import Home, Project
 
 OTHER = msgspec.structs.replace(HEADER, project="/home/bob/ledger", cwd="/home/bob/ledger", home="/home/bob")

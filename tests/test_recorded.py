@@ -23,7 +23,8 @@ from tracers.events import Operation
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-from baselines import BASELINES, Confined, confine
+from baselines import BASELINES
+from confined import Confined, confine
 from measure import Candidate, profile_text, refusals
 
 TRACES = Path(__file__).parent.parent / "fixtures/traces"
