@@ -8,6 +8,8 @@ import contextlib
 import os
 from typing import Self
 
+from learner.settings import read_setting, write_setting
+
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 _SELF = "/proc/self/cgroup"
 
@@ -44,11 +46,11 @@ class Group:
             if "memory" in names & offered:
                 # First, and without it nothing: what is swapped out would not be counted.
                 with contextlib.suppress(FileNotFoundError):
-                    _write(f"{path}/memory.swap.max", "0")
-                _write(f"{path}/memory.max", str(memory))
+                    write_setting(f"{path}/memory.swap.max", "0")
+                write_setting(f"{path}/memory.max", str(memory))
                 group.memory = True
             if "pids" in names & offered:
-                _write(f"{path}/pids.max", str(procs))
+                write_setting(f"{path}/pids.max", str(procs))
                 group.procs = True
         except OSError:
             pass  # what was not set is held by rlimits, or is a gap
@@ -59,12 +61,12 @@ class Group:
 
     def enter(self) -> None:
         """Put this process into the group. Raises OSError."""
-        _write(f"{self.path}/cgroup.procs", "0")  # 0: the writer
+        write_setting(f"{self.path}/cgroup.procs", "0")  # 0: the writer
 
     def kill(self) -> None:
         """End everything in the group at once (Linux 5.14; before, nothing happens here)."""
         with contextlib.suppress(OSError):
-            _write(f"{self.path}/cgroup.kill", "1")
+            write_setting(f"{self.path}/cgroup.kill", "1")
 
     def remove(self) -> None:
         """Remove the group; one that is not empty stays."""
@@ -84,7 +86,7 @@ def _delegated(names: set[str], mounts: tuple[str, ...], own: str) -> tuple[str,
             continue
         while True:
             directory = os.path.normpath(mount + place)
-            offered = names & set(_read(f"{directory}/cgroup.subtree_control").split())
+            offered = names & set(read_setting(f"{directory}/cgroup.subtree_control").split())
             # To move a process takes writing to the nearest directory that holds both groups.
             if offered and os.access(directory, os.W_OK) and os.access(f"{directory}/cgroup.procs", os.W_OK):
                 return directory, offered
@@ -92,19 +94,3 @@ def _delegated(names: set[str], mounts: tuple[str, ...], own: str) -> tuple[str,
                 break
             place = os.path.dirname(place)
     return None
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)

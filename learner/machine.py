@@ -13,6 +13,7 @@ from learner.enforcers.landlock import abi, kernel_gaps
 from learner.errors import MachineError
 from learner.policy import Policy
 from learner.probe import exec_check_available
+from learner.settings import read_setting
 from tracers.abi import abis
 
 LANDLOCK_LINUX = ("5.13", "5.19", "6.2", "6.7", "6.10", "6.12", "6.15", "7.0", "7.1", "7.2")
@@ -82,7 +83,7 @@ def _strace() -> Capability:
 def _landlock() -> Capability:
     version = abi()
     if version == 0:
-        active = _read("/sys/kernel/security/lsm")
+        active = read_setting("/sys/kernel/security/lsm")
         detail = f"off (active: {active})" if active else f"not in Linux {platform.release()}"
         remedy = "use Linux 5.13 or newer, with `landlock` in the lsm= list of the kernel command line"
         return Capability("Landlock", State.NO, detail, remedy, True)
@@ -139,7 +140,7 @@ def _exec_check() -> Capability:
 
 
 def _io_uring() -> Capability:
-    setting = _read("/proc/sys/kernel/io_uring_disabled")
+    setting = read_setting("/proc/sys/kernel/io_uring_disabled")
     detail = (
         "off on this machine" if setting == "2" else "answered ENOSYS while tracing: no tracer could see through it"
     )
@@ -152,11 +153,3 @@ def _version(command: list[str]) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return "does not answer"
     return said.splitlines()[0] if said else "does not answer"
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read().strip()
-    except OSError:
-        return ""

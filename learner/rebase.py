@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from learner.access import Access
 from learner.census import Beside
 from learner.interpreters import Interpreter
-from learner.trace import Trace, sort_key
+from learner.trace import Trace, sort_key, with_paths
 from learner.variables import Variables
 from tracers.programs import Program
 
@@ -42,7 +41,7 @@ def rebase(trace: Trace, to: Variables) -> Trace:
     return Trace(
         header,
         tuple(Program(move(p.name), move(p.exe), p.parent) for p in trace.programs),
-        tuple(sorted({_moved(access, move) for access in trace.accesses}, key=sort_key)),
+        tuple(sorted({with_paths(access, move) for access in trace.accesses}, key=sort_key)),
         {move(path): move(target) for path, target in trace.links.items()},
         {move(path): tuple(Interpreter(i.via, move(i.path)) for i in by) for path, by in trace.interpreted.items()},
         trace.end,
@@ -66,12 +65,3 @@ def _mover(own: Variables, to: Variables) -> Callable[[str], str]:
         return moved[path]
 
     return move
-
-
-def _moved(access: Access, move: Callable[[str], str]) -> Access:
-    return msgspec.structs.replace(
-        access,
-        object=move(access.object),
-        links=tuple(move(link) for link in access.links),
-        peer=None if access.peer is None else move(access.peer),
-    )

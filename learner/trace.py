@@ -149,7 +149,7 @@ class TraceWriter:
 
     def access(self, access: Access) -> None:
         """A distinct access."""
-        self._write(_Access(_access_text(access, to_text)))
+        self._write(_Access(with_paths(access, to_text)))
 
     def beside(self, path: str, beside: Beside) -> None:
         """What exists in a directory beside what was needed."""
@@ -241,7 +241,8 @@ def _end_text(end: End, turn: Callable[[str], str]) -> End:
     )
 
 
-def _access_text(access: Access, turn: Callable[[str], str]) -> Access:
+def with_paths(access: Access, turn: Callable[[str], str]) -> Access:
+    """``access`` with each path in it put through ``turn``."""
     return msgspec.structs.replace(
         access,
         object=turn(access.object),
@@ -278,7 +279,7 @@ def read_trace(path: Path) -> Trace:
         try:
             line = decode(raw)
             if isinstance(line, _Access):
-                access = _access_text(line.a, from_text)
+                access = with_paths(line.a, from_text)
                 _check_index(access.program, 0, len(programs))
                 accesses.add(access)
             elif isinstance(line, _Program):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from learner.enforcers.enforcer import Confinement, Enforcer
 from learner.errors import MachineError, UsageError
 from learner.gaps import Gap
+from learner.settings import read_setting
 
 
 class EnforcerName(enum.StrEnum):
@@ -165,7 +166,7 @@ _SETTINGS = (
 def explain(code: int, where: str) -> str:
     """One clause on why a namespace could not be made: ``code`` and ``where`` are of the call that failed."""
     for name, value, meaning in _SETTINGS:
-        if _setting(name) == value:
+        if read_setting(f"/proc/sys/{name.replace('.', '/')}") == value:
             return f"{meaning}: sysctl {name} is {value}"
     if "unshare" in where:
         if code == errno.ENOSPC:
@@ -179,14 +180,6 @@ def explain(code: int, where: str) -> str:
     if code == errno.ENOSYS:
         return f"this kernel is too old for it, Linux 5.12 has what it takes ({where})"
     return f"a root directory of its own could not be made: {where or os.strerror(code)}"
-
-
-def _setting(name: str) -> str:
-    try:
-        with open(f"/proc/sys/{name.replace('.', '/')}") as setting:
-            return setting.read().strip()
-    except OSError:
-        return ""
 
 
 def _in_container() -> bool:

@@ -22,6 +22,7 @@ from learner.enforcers.view import HostView
 from learner.gaps import Gap
 from learner.places import is_within
 from learner.policy import CHANGES, Policy, Right, Scope
+from learner.settings import write_setting
 from tracers.tracer import Command
 
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # linux/sockios.h, linux/if.h
@@ -109,9 +110,9 @@ def enter(what: Plan, *, own_network: bool) -> None:
     flags = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
     kernel.unshare(flags | (kernel.CLONE_NEWNET if own_network else 0))
     # Without this an unprivileged user may not map groups: dropping one could open a file (user_namespaces(7)).
-    _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{uid} {uid} 1")
-    _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    write_setting("/proc/self/setgroups", "deny")
+    write_setting("/proc/self/uid_map", f"{uid} {uid} 1")
+    write_setting("/proc/self/gid_map", f"{gid} {gid} 1")
     if own_network:
         _bring_up_loopback()
     hide_directories_from_exec()
@@ -129,14 +130,6 @@ def _cwd() -> str:
         return os.getcwd()
     except OSError:
         return "/"
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
 
 
 def _bring_up_loopback() -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from learner.jail import dns, netlink, nft, privileges
 from learner.jail.addresses import NETWORK, OWN
+from learner.settings import write_setting
 
 LISTENER_PORT = 1
 """Where redirected connections arrive: a port that no program uses (tcpmux, RFC 1078, historic)."""
@@ -56,7 +57,7 @@ def separate(hide: Iterable[str] = ()) -> None:
                 ("uid_map", f"{uid} {uid} 1"),
                 ("gid_map", f"{gid} {gid} 1"),
             ):
-                _write(f"/proc/self/{name}", text)
+                write_setting(f"/proc/self/{name}", text)
     if hidden:
         with _step("mount namespace"):
             privileges.private_mounts()
@@ -79,7 +80,7 @@ def _mapped_by_helper(flags: int) -> bool:
             os.close(ready_write)
             if os.read(ready_read, 1):
                 for name, text in maps.items():
-                    _write(f"/proc/{parent}/{name}", text)
+                    write_setting(f"/proc/{parent}/{name}", text)
                 status = 0
         except OSError:
             pass
@@ -101,15 +102,6 @@ def _identity(path: str) -> str:
     with open(path) as file:
         rows = [line.split() for line in file]
     return "".join(f"{inside} {inside} {count}\n" for inside, _, count in rows)
-
-
-def _write(path: str, text: str) -> None:
-    # One write(2): the kernel takes these files' content only whole.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
 
 
 def network(servers: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ import os
 from learner.errors import LaunchError
 from learner.jail import namespace
 from learner.jail.addresses import ResolvConf
+from learner.settings import read_setting
 
 
 class NotPermitted(LaunchError):  # noqa: N818 - named as the other launch errors are
@@ -26,7 +27,7 @@ def refusal(problem: OSError) -> tuple[str, str]:
     if step == "listeners":
         return f"the jail's ports could not be taken: {problem.strerror}", "report this"
     for setting, value, sentence, remedy in _SETTINGS:
-        if _read(setting) == value:
+        if read_setting(setting) == value:
             return sentence, f"{remedy}, {_FALLBACK}"
     if problem.errno in (errno.EINVAL, errno.ENOSYS):
         return "this kernel has no user or network namespaces", f"use a kernel built with them, {_FALLBACK}"
@@ -97,12 +98,4 @@ def obstacle() -> tuple[str, str] | None:
 
 def _seccomp() -> bool:
     """Whether this process is under a seccomp filter (proc_pid_status(5))."""
-    return any(line.split() == ["Seccomp:", "2"] for line in _read("/proc/self/status").splitlines())
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read().strip()
-    except OSError:
-        return ""
+    return any(line.split() == ["Seccomp:", "2"] for line in read_setting("/proc/self/status").splitlines())

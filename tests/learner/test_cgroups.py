@@ -78,7 +78,7 @@ def test_a_limit_that_the_kernel_refuses(mount: Path, monkeypatch: pytest.Monkey
     def refuse(path: str, text: str) -> None:
         raise OSError(22, "Invalid argument")
 
-    monkeypatch.setattr("learner.cgroups._write", refuse)
+    monkeypatch.setattr("learner.cgroups.write_setting", refuse)
     monkeypatch.setattr("learner.cgroups.os.rmdir", lambda path: removed.append(path))
     removed: list[str] = []
     assert make(mount, memory=1 << 30) is None
