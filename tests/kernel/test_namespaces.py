@@ -170,13 +170,13 @@ def test_a_child_of_an_unprivileged_user_needs_no_root() -> None:
     ],
 )
 def test_why_it_cannot_be_done(code: int, where: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "_setting", lambda _name: "")
+    monkeypatch.setattr(choice, "read_setting", lambda _path: "")
     monkeypatch.setattr(choice, "_in_container", lambda: False)
     assert words in explain(code, where)
     monkeypatch.setattr(choice, "_in_container", lambda: True)
     assert ("container" in explain(code, where)) == (code == errno.EPERM)
     monkeypatch.setattr(
-        choice, "_setting", lambda name: "1" if name == "kernel.apparmor_restrict_unprivileged_userns" else ""
+        choice, "read_setting", lambda path: "1" if path.endswith("apparmor_restrict_unprivileged_userns") else ""
     )
     assert "AppArmor" in explain(code, where)
 

@@ -83,7 +83,7 @@ def problem(code: int, step: str) -> OSError:
     ],
 )
 def test_why_there_is_no_jail(setting: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(permission, "_read", lambda path: value if path == setting else "")
+    monkeypatch.setattr(permission, "read_setting", lambda path: value if path == setting else "")
     sentence, remedy = permission.refusal(problem(errno.EPERM, "user namespace"))
     assert says in sentence
     assert "--network proxy" in remedy
@@ -100,7 +100,7 @@ def test_why_there_is_no_jail(setting: str, value: str, says: str, monkeypatch: 
     ],
 )
 def test_other_reasons(code: int, step: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(permission, "_read", lambda _path: "")
+    monkeypatch.setattr(permission, "read_setting", lambda _path: "")
     assert says in permission.refusal(problem(code, step))[0]
 
 
