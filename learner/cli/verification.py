@@ -25,11 +25,13 @@ def check(
     allowed: frozenset[str],
     *,
     minimize: bool = False,
+    escapes: bool = False,
     verbose: bool = False,
 ) -> Verification:
     """Verify ``found`` in the way that ``mode`` names; canaries always. What could not be done is in ``failure``.
 
-    ``minimize``: drop first what nothing needs, and verify what is left. ``verbose``: show each confined launch.
+    ``escapes``: try every way out, not the canaries alone. ``minimize``: drop first what nothing needs, and verify
+    what is left. ``verbose``: show each confined launch.
     """
     if mode == "off":
         return Verification("off")
@@ -55,9 +57,14 @@ def check(
             found = found._replace(policy=smallest.policy)
         replayed = replay.replay(labelled, found.policy, enforcer)
         released = canaries.check(found.policy, variables.places, enforcer)
+        tried = None
+        if escapes:
+            from learner.escapes.release import release
+
+            tried = release(found.policy, variables.places, enforcer)
         confinement = enforcer.prepare(found.policy)
         confinement.close()
     except (MachineError, probe.NoAnswer) as problem:
         remedy = getattr(problem, "remedy", "")
         return Verification(mode, failure=f"{problem}" + (f"; {remedy}" if remedy else ""))
-    return Verification(mode, replayed, lively, released, confinement.gaps, minimal=smallest)
+    return Verification(mode, replayed, lively, released, confinement.gaps, minimal=smallest, escapes=tried)

@@ -43,6 +43,7 @@ from learner.variables import Variables
     is_flag=True,
     help="Leave each grant out in turn: something recorded must be refused. Drop the grants that nothing needs.",
 )
+@click.option("--all", "everything", is_flag=True, help="Try every way out of the confinement: see docs/canaries.md.")
 @click.option("--json", "json_file", metavar="FILE|-", help="Write a summary with stable keys here.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.argument("profile", type=PROFILE, metavar="NAME|FILE")
@@ -51,6 +52,7 @@ def verify(
     mode: str,
     trace_file: Path | None,
     minimal: bool,
+    everything: bool,
     json_file: str | None,
     verbose: bool,
     profile: str,
@@ -59,7 +61,8 @@ def verify(
     """Prove that a profile admits what it was learned for, and that canaries are refused.
 
     The accesses come from the trace that `sbx learn` kept. A live verification that had to repair the profile
-    writes it back, and so does --minimal if it dropped grants.
+    writes it back, and so does --minimal if it dropped grants. With --all an escape that gets through is a finding,
+    unless the enforcer says that it cannot hold it.
 
     Exit status: 0 verified, 1 there are findings to read, 4 the profile or its trace cannot be used.
     """
@@ -72,7 +75,9 @@ def verify(
         temporary.use(variables.temporary)
     started = time.monotonic()
     cover = Derived(found.policy, (), ())
-    checked = check(mode, trace, cover, variables, target, frozenset(), minimize=minimal, verbose=verbose)
+    checked = check(
+        mode, trace, cover, variables, target, frozenset(), minimize=minimal, escapes=everything, verbose=verbose
+    )
     changed = False
     if checked.live is not None and checked.live.repaired:
         cover, changed = checked.live.cover, True
