@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from learner.canaries import Outcome, Verdict
 from learner.derivation import Derived, SensitiveUse
+from learner.escapes.outcome import Released
 from learner.gaps import Gap
 from learner.merging import Novelty
 from learner.minimal import Minimal
@@ -26,6 +27,8 @@ class Verification(NamedTuple):
     minimal: Minimal | None = None
     enforcer: str = ""
     """By what it was verified, and why by nothing stronger."""
+    escapes: Released | None = None
+    """What came of every escape, where all were asked for."""
 
 
 class Result(NamedTuple):
@@ -54,6 +57,9 @@ def findings(result: Result) -> tuple[str, ...]:
     found = list(result.problems)
     checked = result.verification
     found += [f"the canary got through: {o}" for o in checked.canaries if o.verdict is Verdict.THROUGH and not o.known]
+    if checked.escapes:
+        found += [f"the escape was not held: {to_text(str(tried))}" for tried in checked.escapes.failed]
+        found += [f"after the escapes {change}" for change in checked.escapes.changed]
     if checked.failure:
         found.append(f"not verified: {checked.failure}")
     if checked.replay:

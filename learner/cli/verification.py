@@ -28,14 +28,15 @@ def check(
     allowed: frozenset[str],
     *,
     minimize: bool = False,
+    escapes: bool = False,
     verbose: bool = False,
     by: str = EnforcerName.AUTO,
     require: tuple[str, ...] = (),
 ) -> Verification:
     """Verify ``found`` in the way that ``mode`` names; canaries always. What could not be done is in ``failure``.
 
-    ``minimize``: drop first what nothing needs, and verify what is left. ``verbose``: show each confined launch.
-    ``by``: an enforcer's name; ``require``: what it must hold.
+    ``escapes``: try every way out, not the canaries alone. ``minimize``: drop first what nothing needs, and verify
+    what is left. ``verbose``: show each confined launch. ``by``: an enforcer's name; ``require``: what it must hold.
     """
     if mode == "off":
         return Verification("off")
@@ -62,6 +63,11 @@ def check(
             found = found._replace(policy=smallest.policy)
         replayed = replay.replay(labelled, found.policy, enforcer)
         released = canaries.check(found.policy, variables.places, enforcer)
+        tried = None
+        if escapes:
+            from learner.escapes.release import release
+
+            tried = release(found.policy, variables.places, enforcer)
         confinement = prepared(choice, found.policy, require)
         confinement.close()
         if verbose:
@@ -71,4 +77,6 @@ def check(
         return Verification(mode, failure=f"{problem}" + (f"; {remedy}" if remedy else ""))
     gaps = (*confinement.gaps, _STAND_IN) if confinement.supervised else confinement.gaps
     why = f" (not layered: {choice.reason})" if choice.reason else ""
-    return Verification(mode, replayed, lively, released, gaps, minimal=smallest, enforcer=enforcer.name + why)
+    return Verification(
+        mode, replayed, lively, released, gaps, minimal=smallest, enforcer=enforcer.name + why, escapes=tried
+    )

@@ -44,6 +44,7 @@ from learner.variables import Variables
     help="Leave each grant out in turn: something recorded must be refused. Drop the grants that nothing needs.",
 )
 @enforcer_options
+@click.option("--all", "everything", is_flag=True, help="Try every way out of the confinement: see docs/canaries.md.")
 @click.option("--json", "json_file", metavar="FILE|-", help="Write a summary with stable keys here.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 @click.argument("profile", type=PROFILE, metavar="NAME|FILE")
@@ -54,6 +55,7 @@ def verify(
     minimal: bool,
     enforcer: str,
     require: tuple[str, ...],
+    everything: bool,
     json_file: str | None,
     verbose: bool,
     profile: str,
@@ -62,7 +64,8 @@ def verify(
     """Prove that a profile admits what it was learned for, and that canaries are refused.
 
     The accesses come from the trace that `sbx learn` kept. A live verification that had to repair the profile
-    writes it back, and so does --minimal if it dropped grants.
+    writes it back, and so does --minimal if it dropped grants. With --all an escape that gets through is a finding,
+    unless the enforcer says that it cannot hold it.
 
     Exit status: 0 verified, 1 there are findings to read, 4 the profile or its trace cannot be used.
     """
@@ -83,6 +86,7 @@ def verify(
         target,
         frozenset(),
         minimize=minimal,
+        escapes=everything,
         verbose=verbose,
         by=enforcer,
         require=require,

@@ -23,6 +23,7 @@ _X32_BIT = 0x40000000  # __X32_SYSCALL_BIT, arch/x86/include/uapi/asm/unistd.h
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16  # linux/socket.h
 _SOCK_STREAM, _SOCK_DGRAM, _SOCK_TYPE_MASK = 1, 2, 0xF  # linux/net.h
 _TCP, _UDP, _NETLINK_ROUTE = 6, 17, 0
+_MSG_FASTOPEN = 0x20000000  # linux/socket.h
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # asm-generic/ioctls.h
 _NEW_NAMESPACES = 0x7E020000 | 0x80
 """CLONE_NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET, NEWNS, and NEWTIME for unshare (linux/sched.h)."""
@@ -121,6 +122,9 @@ NUMBERS = {
         "pivot_root": 155,
         "reboot": 169,
         "request_key": 249,
+        "sendmmsg": 307,
+        "sendmsg": 46,
+        "sendto": 44,
         "setns": 308,
         "socket": 41,
         "swapoff": 168,
@@ -159,6 +163,9 @@ NUMBERS = {
         "pivot_root": 41,
         "reboot": 142,
         "request_key": 218,
+        "sendmmsg": 269,
+        "sendmsg": 211,
+        "sendto": 206,
         "setns": 268,
         "socket": 198,
         "swapoff": 225,
@@ -180,7 +187,15 @@ def program(machine: str, udp: bool) -> bytes:
     call has another number there. So 32-bit programs do not run.
     """
     plain = {name: entry.errno for entry in REFUSED for name in entry.names}
-    special = {"socket": _socket(udp), "ioctl": _ioctl(), "unshare": _namespaces(0xFF), "clone": _namespaces(0)}
+    special = {
+        "socket": _socket(udp),
+        "ioctl": _ioctl(),
+        "unshare": _namespaces(0xFF),
+        "clone": _namespaces(0),
+        "sendto": _no_fast_open(3),
+        "sendmsg": _no_fast_open(2),
+        "sendmmsg": _no_fast_open(3),
+    }
     body: list[_Ins] = [(_LD_W_ABS, 0, 0, _NR), (_JGE, 0, 1, _X32_BIT), _refuse(errno.ENOSYS)]
     for name, number in sorted(NUMBERS[machine].items()):
         inner = special.get(name) or ([_refuse(plain[name])] if name in plain else [])
@@ -240,6 +255,15 @@ def _namespaces(low: int) -> list[_Ins]:
     """New namespaces, in which a program has every capability. ``low``: which low ones count (clone's are a signal)."""
     flags = _NEW_NAMESPACES & (0xFFFFFF00 | low)
     return [(_LD_W_ABS, 0, 0, _low(0)), (_JSET, 1, 0, flags), (_RET, 0, 0, _ALLOW), _refuse(errno.EPERM)]
+
+
+def _no_fast_open(flags: int) -> list[_Ins]:
+    """Connecting by sending, past Landlock's ports: answered as a kernel that has it switched off (tcp(7)).
+
+    ``flags``: which argument they are.
+    """
+    refuse = _refuse(errno.EOPNOTSUPP)
+    return [(_LD_W_ABS, 0, 0, _low(flags)), (_JSET, 1, 0, _MSG_FASTOPEN), (_RET, 0, 0, _ALLOW), refuse]
 
 
 def _socket(udp: bool) -> list[_Ins]:

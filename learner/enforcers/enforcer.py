@@ -17,6 +17,14 @@ class Strength(enum.StrEnum):
     NONE = "none"
 
 
+UNHELD = (
+    Gap("inherited descriptors", "what the one who starts it has open, and does not close on exec, stays open"),
+    Gap("other processes", "limits and priorities of the user's other processes can be set"),
+    Gap("programs in memory", "a program that was written to memory (memfd) can be executed"),
+)
+"""What no enforcer of ours holds."""
+
+
 class Confinement(Protocol):
     """A policy made ready for one launch."""
 

@@ -12,12 +12,15 @@ import landlockpy
 from landlockpy import AccessFS, AccessNet, LandlockError, Ruleset, Scope
 
 from learner.access import Access, Kind
-from learner.enforcers.enforcer import Strength
+from learner.enforcers import capabilities
+from learner.enforcers.anchors import Anchor, anchor
+from learner.enforcers.enforcer import UNHELD, Strength
 from learner.errors import MachineError
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.policy import ALWAYS, DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, Policy, Right
 from learner.policy import Scope as GrantScope
+from learner.settings import read_setting
 from tracers.events import Family, Operation, Transport
 from tracers.tracer import Command
 
@@ -53,6 +56,8 @@ _FILE_ONLY = (
 """Rights that a rule on something other than a directory may carry (EINVAL otherwise)."""
 
 _PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
+_TIOCSTI = "/proc/sys/dev/tty/legacy_tiocsti"
+"""0 if nobody without CAP_SYS_ADMIN may type into a terminal; missing before Linux 6.2."""
 
 
 @functools.cache
@@ -87,8 +92,12 @@ class LandlockConfinement:
         return Command(command.file, command.argv, self.apply)
 
     def apply(self) -> None:
-        """See :class:`~learner.enforcers.enforcer.Confinement`. Sets no_new_privs."""
+        """See :class:`~learner.enforcers.enforcer.Confinement`. Sets no_new_privs.
+
+        Root also loses the capabilities that reach past Landlock: see :mod:`learner.enforcers.capabilities`.
+        """
         self._ruleset.restrict()
+        capabilities.give_up()
 
     def check(self) -> None:
         """See :class:`~learner.enforcers.enforcer.Confinement`."""
@@ -99,13 +108,17 @@ class LandlockConfinement:
 
 
 class LandlockEnforcer:
-    """Confines with Landlock at the kernel's own ABI. ``ports``: TCP ports, too; False where something else does."""
+    """Confines with Landlock at the kernel's own ABI.
+
+    ``ports``: TCP ports, too; False where something else does. ``alone``: it sees the machine as it is, symlinks that
+    the program made among it; False in a namespace that was made without them, and perhaps without /proc.
+    """
 
     name = "landlock"
     hides = False
 
-    def __init__(self, *, ports: bool = True) -> None:
-        self._ports = ports
+    def __init__(self, *, ports: bool = True, alone: bool = True) -> None:
+        self._ports, self._alone = ports, alone
 
     def prepare(self, policy: Policy) -> LandlockConfinement:
         """See :class:`~learner.enforcers.enforcer.Enforcer`."""
@@ -124,13 +137,14 @@ class LandlockEnforcer:
                 f"Landlock refused a ruleset: {problem.strerror}",
                 "a container's seccomp profile may forbid it",
             ) from None
-        gaps = [*kernel_gaps(abi()), *policy_gaps(policy)]
+        gaps = [*kernel_gaps(abi()), *policy_gaps(policy), *_root_gaps()]
         try:
             for device in ALWAYS:
-                _allow(ruleset, device)
+                _allow(ruleset, device, policy, alone=self._alone)
             for grant in policy.grants:
-                if not _allow(ruleset, grant):
-                    gaps.append(Gap(to_text(grant.path), "not there, so nothing was granted on it"))
+                obstacle = _allow(ruleset, grant, policy, alone=self._alone)
+                if obstacle:
+                    gaps.append(Gap(to_text(grant.path), obstacle))
             if self._ports:
                 _allow_network(ruleset, policy)
         except BaseException:
@@ -157,21 +171,26 @@ class LandlockEnforcer:
         return end.transport is Transport.TCP and access.operation in (Operation.CONNECT, Operation.BIND) and abi() >= 4
 
 
-def _allow(ruleset: Ruleset, grant: Grant) -> bool:
-    """Add the rule for a grant; False if there is nothing at its path."""
+def _allow(ruleset: Ruleset, grant: Grant, policy: Policy, *, alone: bool) -> str:
+    """Add the rule for a grant; why there is none, if there is not."""
     access = fs_access(grant.rights)
     try:
-        mode = os.stat(grant.path).st_mode
-        if not stat.S_ISDIR(mode):
-            access &= _FILE_ONLY
-        ruleset.allow_path(grant.path, access)
+        found = anchor(grant, policy) if alone else Anchor(os.open(grant.path, os.O_PATH | os.O_CLOEXEC))
     except (FileNotFoundError, NotADirectoryError):
-        return False
-    except LandlockError as problem:
-        raise MachineError(f"{to_text(grant.path)}: {problem.strerror}", "no rule can stand on it: remove it") from None
+        return "not there, so nothing was granted on it"
     except OSError as problem:
         raise MachineError(f"{to_text(grant.path)}: {problem.strerror}", "you need to reach what you grant") from None
-    return True
+    try:
+        if found.detour:
+            return f"nothing was granted on it: the program itself could have made it a symlink to {found.detour}"
+        if not stat.S_ISDIR(os.fstat(found.fd).st_mode):
+            access &= _FILE_ONLY
+        ruleset.allow_path(f"/proc/self/fd/{found.fd}" if alone else grant.path, access)
+    except LandlockError as problem:
+        raise MachineError(f"{to_text(grant.path)}: {problem.strerror}", "no rule can stand on it: remove it") from None
+    finally:
+        os.close(found.fd)
+    return ""
 
 
 def _handled_network(policy: Policy) -> AccessNet:
@@ -212,7 +231,13 @@ def kernel_gaps(version: int) -> tuple[Gap, ...]:
         Gap("metadata", "Landlock does not hide names: stat, access and readlink work everywhere"),
         Gap("attributes", "Landlock does not see chmod, chown, utime and extended attributes"),
         Gap("other sockets", "Landlock does not see raw, netlink and vsock sockets, nor MPTCP connections"),
+        Gap("TCP Fast Open", "Landlock does not see a connection that is opened by sending (MSG_FASTOPEN)"),
+        *UNHELD,
+        Gap("keyrings", "Landlock does not see keyctl: keys of the session can be read"),
+        Gap("shared memory and queues", "Landlock does not see System V shared memory, queues and semaphores"),
     ]
+    if read_setting(_TIOCSTI) != "0":
+        found.append(Gap("terminal", "Landlock does not see TIOCSTI: characters can be typed into the terminal"))
     by_version = (
         (2, "moving between directories", "always refused before Landlock ABI 2 (Linux 5.19)"),
         (3, "truncation", "not seen before Landlock ABI 3 (Linux 6.2)"),
@@ -228,6 +253,14 @@ def kernel_gaps(version: int) -> tuple[Gap, ...]:
     )
     found += [Gap(item, reason) for since, item, reason in by_version if version < since]
     return tuple(found)
+
+
+def _root_gaps() -> list[Gap]:
+    lost = capabilities.held()
+    if not lost:
+        return []
+    names = ", ".join(beyond.name for beyond in lost)
+    return [Gap("root", f"runs without the capabilities that reach past Landlock: what takes them fails ({names})")]
 
 
 def policy_gaps(policy: Policy) -> list[Gap]:

@@ -19,8 +19,8 @@ from learner.policy import Policy, Right
 from tracers.events import Transport
 from tracers.tracer import Command
 
-_HELD_BY_NAMESPACES = frozenset({"metadata", "attributes", "unix sockets by path"})
-_HELD_BY_COMPANION = frozenset({"UDP", "other sockets"})
+_HELD_BY_NAMESPACES = frozenset({"metadata", "attributes", "unix sockets by path", "shared memory and queues"})
+_HELD_BY_COMPANION = frozenset({"UDP", "other sockets", "TCP Fast Open", "keyrings", "terminal"})
 _SINCE_LANDLOCK = {"kinds of rights": 1, "TCP": 4, "abstract unix sockets and signals": 6}
 """What Landlock holds of what namespaces do not, and from which ABI on."""
 
@@ -50,7 +50,7 @@ class LayeredConfinement:
         # Rules stand on objects: those of the new root exist only now, and what was not planned is not there.
         found = tuple(grant for grant in self._policy.grants if os.path.exists(grant.path))
         try:
-            rules = LandlockEnforcer(ports=self._ports).prepare(Policy(found, self._policy.network))
+            rules = LandlockEnforcer(ports=self._ports, alone=False).prepare(Policy(found, self._policy.network))
         except MachineError as problem:
             raise OSError(0, f"{problem}; {problem.remedy}") from None
         rules.apply()

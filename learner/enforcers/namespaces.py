@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from learner.enforcers import kernel
 from learner.enforcers.binds import FARMS, Make, Plan, Step, leads, plan
-from learner.enforcers.enforcer import Strength
+from learner.enforcers.enforcer import UNHELD, Strength
 from learner.enforcers.view import HostView
 from learner.gaps import Gap
 from learner.places import is_within
@@ -80,9 +80,10 @@ def farms() -> tuple[str, ...]:
 def namespace_gaps(policy: Policy) -> tuple[Gap, ...]:
     """What namespaces alone do not hold, whatever the plan."""
     found = [
+        *UNHELD,
         Gap(
             "kinds of rights", "what is bound can be read, listed and executed, and changed where any change is granted"
-        )
+        ),
     ]
     trees = [g for g in policy.grants if g.scope is Scope.TREE]
     if any(not g.rights & Right.CONNECT for g in trees):

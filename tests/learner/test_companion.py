@@ -20,6 +20,8 @@ AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK, AF_ALG = 1, 2, 10, 
 STREAM, DGRAM, RAW, SEQPACKET, NONBLOCK, CLOEXEC = 1, 2, 3, 5, 0o4000, 0o2000000
 HIGH = 0xABCDEF00_00000000
 """Garbage in the half of an argument that the kernel does not read."""
+SPECIAL = {"socket", "ioctl", "clone", "unshare", "sendto", "sendmsg", "sendmmsg"}
+"""Calls of which some are refused, depending on their arguments."""
 
 
 def run(code: bytes, arch: int, number: int, *args: int) -> int:
@@ -64,8 +66,16 @@ def test_the_numbers_are_those_of_the_tracers_tables(native: Abi) -> None:
     newer = {"open_tree_attr": 467}
     for name, number in NUMBERS[machine].items():
         assert native.names.get(number, "") == name or newer.get(name) == number
-    wanted = {name for entry in REFUSED for name in entry.names} | {"socket", "ioctl", "clone", "unshare"}
+    wanted = {name for entry in REFUSED for name in entry.names} | SPECIAL
     assert set(NUMBERS[machine]) == wanted
+
+
+@pytest.mark.parametrize(("name", "flags"), [("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)])
+def test_nothing_connects_by_sending(native: Abi, name: str, flags: int) -> None:
+    fast_open, dont_wait = 0x20000000, 0x40  # linux/socket.h
+    for others, refused in ((0, False), (dont_wait, False), (fast_open, True), (fast_open | dont_wait, True)):
+        answer = call(native, name, *[0] * flags, others)
+        assert answer == (errno.EOPNOTSUPP if refused else 0)
 
 
 def call(native: Abi, name: str, *args: int, udp: bool = False) -> int:
@@ -88,10 +98,9 @@ def test_what_is_refused_whatever_its_arguments(native: Abi) -> None:
 @pytest.mark.parametrize("native", NATIVE)
 def test_everything_else_passes(native: Abi) -> None:
     code = filter_of(native, udp=False)
-    special = {"socket", "ioctl", "clone", "unshare"}
     refused = {name for entry in REFUSED for name in entry.names}
     for number, name in native.names.items():
-        if name not in refused | special:
+        if name not in refused | SPECIAL:
             assert run(code, native.audit_arch, number, *[0xFFFFFFFF] * 6) == 0, name
     assert len(code) // 8 < 4096  # BPF_MAXINSNS, linux/bpf_common.h
 

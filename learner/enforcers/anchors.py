@@ -1,0 +1,67 @@
+"""The object on which a grant stands, found so that a confined program cannot choose another one.
+
+What a program may change it can replace by a symlink. A grant beneath that place would then be made, at the next start,
+on whatever the symlink names: a key, say. So no symlink is followed that the policy lets the program put there, unless
+what it leads to is granted anyway.
+"""
+
+import contextlib
+import os
+from typing import NamedTuple
+
+from learner.names import to_text
+from learner.places import ancestors
+from learner.policy import CHANGES, DIRECTORY_RIGHTS, Grant, Policy
+
+_REPLACE = CHANGES & DIRECTORY_RIGHTS
+_MOST_LINKS = 40  # path_resolution(7)
+
+
+class Anchor(NamedTuple):
+    """``fd``: the object (O_PATH), to be closed. ``detour``: where a symlink of the program's own leads, or empty."""
+
+    fd: int
+    detour: str = ""
+
+
+def anchor(grant: Grant, policy: Policy) -> Anchor:
+    """The object at the grant's path. Raises OSError."""
+    fd = os.open(grant.path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        real = os.readlink(f"/proc/self/fd/{fd}")
+        return Anchor(fd, "" if _trusted(grant, real, policy) else to_text(real))
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _trusted(grant: Grant, real: str, policy: Policy) -> bool:
+    if real == grant.path or not grant.rights & ~policy.rights_on(real):
+        return True
+    links, end = _walk(grant.path)
+    places = [os.path.dirname(link) for link in links]
+    if end != real:  # it changes while we look, or is no path at all (/proc/self/fd/1)
+        places += ancestors(grant.path)
+    return not any(policy.rights_on(place) & _REPLACE for place in places)
+
+
+def _walk(path: str) -> tuple[list[str], str]:
+    """(symlinks on the way, where it ends)."""
+    links: list[str] = []
+    here, rest = "/", path.split("/")
+    while rest:
+        part = rest.pop(0)
+        if part in ("", "."):
+            continue
+        if part == "..":
+            here = os.path.dirname(here)
+            continue
+        here = os.path.join(here, part)
+        with contextlib.suppress(OSError):
+            text = os.readlink(here)
+            links.append(here)
+            if len(links) > _MOST_LINKS:
+                break
+            here = "/" if text.startswith("/") else os.path.dirname(here)
+            rest = [*text.split("/"), *rest]
+    return links, here

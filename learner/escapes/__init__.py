@@ -1,0 +1,1 @@
+"""Escapes: ways out of a confinement, each tried for real under the enforced policy (``sbx verify --all``)."""
