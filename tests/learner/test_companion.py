@@ -70,6 +70,7 @@ def test_the_numbers_are_those_of_the_tracers_tables(native: Abi) -> None:
     assert set(NUMBERS[machine]) == wanted
 
 
+@pytest.mark.parametrize("native", NATIVE)
 @pytest.mark.parametrize(("name", "flags"), [("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)])
 def test_nothing_connects_by_sending(native: Abi, name: str, flags: int) -> None:
     fast_open, dont_wait = 0x20000000, 0x40  # linux/socket.h
