@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from learner.access import Access
+from learner.access import Access, Meaning
 from learner.census import Beside
 from learner.cover import Weights, cover
 from learner.gaps import Gap
 from learner.merging import add
 from learner.network import network_grants
-from learner.places import CLASSES, Class, Map, ancestors
+from learner.places import CLASSES, Class, Map, ancestors, is_within
 from learner.policy import CHANGES, NO_RIGHT, Grant, Policy, Right, Scope, Witness
 from learner.sensitive import Catalogue
 from learner.volatile import lasting_part
@@ -284,7 +284,7 @@ def _derive(
     if scale.most and len(grants) > scale.most:
         reason = f"{len(grants)} grants are left, though grants were made as dear as they can be"
         gaps = tuple(sorted({*gaps, Gap(f"at most {scale.most} grants", reason)}))
-    policy = Policy(grants, network_grants(accesses, programs))
+    policy = Policy(grants, network_grants(accesses, programs), _links(accesses, grants))
     return Derived(policy, _sensitive_uses(found, policy, programs, allowed), gaps)
 
 
@@ -292,6 +292,17 @@ def add_found(old: Policy, found: Derived) -> Derived:
     """``found`` on top of a policy; what that one opens of sensitive objects is no longer left out."""
     policy = add(old, found.policy)
     return found._replace(policy=policy, sensitive=tuple(_opened(use, old, policy) for use in found.sensitive))
+
+
+def _links(accesses: tuple[Access, ...], grants: tuple[Grant, ...]) -> tuple[str, ...]:
+    """The symlinks that were walked to something granted, outside of granted trees: those show theirs anyway."""
+    granted = Policy(grants)
+    trees = {grant.path for grant in grants if grant.scope is Scope.TREE}
+    found: set[str] = set()
+    for access in accesses:
+        if access.links and access.meaning is Meaning.DONE and granted.rights_on(access.object):
+            found.update(access.links)
+    return tuple(sorted(link for link in found if trees.isdisjoint(ancestors(link)) and not is_within(link, "/proc")))
 
 
 _DEAREST = 64.0

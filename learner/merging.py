@@ -42,7 +42,7 @@ def merge(policies: Iterable[Policy]) -> Policy:
         rights = grant.rights | wider if grant.ensure else grant.rights & ~wider
         if rights or grant.ensure:
             kept.append(msgspec.structs.replace(grant, rights=rights))
-    return Policy(tuple(kept), _joined_network(each))
+    return Policy(tuple(kept), _joined_network(each), _joined_links(each, trees))
 
 
 def add(old: Policy, more: Policy) -> Policy:
@@ -55,7 +55,7 @@ def add(old: Policy, more: Policy) -> Policy:
         for anchor, grant in sorted(grants.items())
         if anchor in before or grant.ensure or grant.rights & ~_wider(grant, trees)
     )
-    return Policy(kept, _joined_network((old, more)))
+    return Policy(kept, _joined_network((old, more)), _joined_links((old, more), trees))
 
 
 def news(old: Policy, new: Policy) -> tuple[Novelty, ...]:
@@ -98,6 +98,12 @@ def _joined_network(policies: Iterable[Policy]) -> tuple[NetworkGrant, ...]:
         witnesses = _witnesses((*grant.witnesses, *(same.witnesses if same else ())))
         found[_endpoint(grant)] = msgspec.structs.replace(grant, witnesses=witnesses)
     return tuple(grant for _, grant in sorted(found.items()))
+
+
+def _joined_links(policies: Iterable[Policy], trees: dict[str, Right]) -> tuple[str, ...]:
+    """All links but those in granted trees, which are there anyway."""
+    every = {link for policy in policies for link in policy.links}
+    return tuple(sorted(link for link in every if trees.keys().isdisjoint(ancestors(link))))
 
 
 def _endpoint(grant: NetworkGrant) -> _Endpoint:

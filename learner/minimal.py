@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from learner import probe
 from learner.access import Access
 from learner.enforcers.enforcer import Enforcer
@@ -89,7 +91,7 @@ def minimal(accesses: Sequence[tuple[Access, str]], policy: Policy, enforcer: En
         for number in demand.givers:
             used[number] |= demand.right
     return Minimal(
-        policy=_without(grants, frozenset(kept)),
+        policy=msgspec.structs.replace(_without(grants, frozenset(kept)), links=policy.links),
         proved=tuple(v for v in verdicts if isinstance(v, Proof)),
         dropped=tuple(g for g, v in zip(grants, verdicts, strict=True) if v is None),
         unproved=tuple(v for v in verdicts if isinstance(v, Unproved)),

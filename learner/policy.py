@@ -156,6 +156,8 @@ class Policy(msgspec.Struct, frozen=True, dict=True):
 
     grants: tuple[Grant, ...] = ()
     network: tuple[NetworkGrant, ...] = ()
+    links: tuple[str, ...] = ()
+    """Symlinks by which the program came to what is granted. An enforcer that hides what is not granted shows them."""
 
     def rights_on(self, path: str) -> Right:
         """Every right that the grants give on ``path`` together."""

@@ -94,12 +94,14 @@ def loads(text: str, where: str, variables: Variables) -> Profile:
         reader = _Reader(where, variables)
     grants = [reader.grant(each, f"grant[{index}]") for index, each in enumerate(form.grant)]
     network = [reader.network(each, f"network[{index}]") for index, each in enumerate(form.network)]
+    links = [reader.text(each, f"links[{index}]", variables.expand) for index, each in enumerate(form.links)]
     return Profile(
         name=reader.text(form.name, "name", from_text),
         command=command,
         policy=Policy(
             grants=tuple(sorted(grants, key=lambda grant: _grant_order(grant, grant.path))),
             network=tuple(sorted(network, key=_network_order)),
+            links=tuple(sorted(links)),
         ),
         partial=form.partial,
         platform=reader.text(form.platform, "platform", from_text),
@@ -133,12 +135,16 @@ def dumps(profile: Profile, variables: Variables) -> str:
         f"command = {_quote(command)}",
         f"platform = {_quote(to_text(profile.platform))}",
     ]
-    if any('"$PREFIX' in block for block in blocks):
+    links = [_quote(variables.contract(link)) for link in profile.policy.links]
+    if any('"$PREFIX' in text for text in (*blocks, *links)):
         lines.append("# $PREFIX, where the command is installed; used as long as the command is not found by its name.")
         lines.append(f"prefix = {_quote(prefix)}")
     if profile.partial:
         lines.append("# The recording was cut short: `sbx learn` again finds the grants that are missing.")
         lines.append("partial = true")
+    if links:
+        lines.append("# Symlinks that lead to what is granted: shown where everything else is hidden.")
+        lines += ["links = [", *(f"  {link}," for link in sorted(links)), "]"]
     return "\n".join(["\n".join(lines) + "\n", *blocks])
 
 

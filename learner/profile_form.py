@@ -67,6 +67,10 @@ class ProfileForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str, Meta(description="$PREFIX where the profile was learned; where it is used, the command's.")
     ] = ""
     partial: Annotated[bool, Meta(description="The recording was cut short: grants may be missing.")] = False
+    links: Annotated[
+        tuple[_Path, ...],
+        Meta(description="Symlinks that lead to what is granted, shown by enforcers that hide everything else."),
+    ] = ()
     grant: tuple[GrantForm, ...] = ()
     network: tuple[NetworkForm, ...] = ()
 

@@ -9,7 +9,7 @@ from learner.variables import Variables
 
 
 def profile_record(profile: Profile, variables: Variables) -> dict[str, Any]:
-    """``{profile, command, platform, prefix, partial, variables{}, grants[], network[]}``.
+    """``{profile, command, platform, prefix, partial, variables{}, links[], grants[], network[]}``.
 
     ``variables`` holds the directories that ``$HOME``, ``$PROJECT`` and so on stand for here.
     """
@@ -21,6 +21,7 @@ def profile_record(profile: Profile, variables: Variables) -> dict[str, Any]:
         "prefix": to_text(profile.prefix),
         "partial": profile.partial,
         "variables": {name: to_text(directory) for name, directory in variables.items()},
+        "links": [variables.contract(link) for link in profile.policy.links],
         "grants": [grant_record(grant, variables) for grant in profile.policy.grants],
         "network": [network_record(grant, variables) for grant in profile.policy.network],
     }

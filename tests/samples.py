@@ -124,6 +124,7 @@ profiles = st.builds(
         Policy,
         grants=st.lists(grants, max_size=4).map(tuple),
         network=st.lists(network_grants, max_size=3).map(tuple),
+        links=st.lists(paths, max_size=3, unique=True).map(lambda some: tuple(sorted(some))),
     ),
     partial=st.booleans(),
     platform=hostile_names,

@@ -138,7 +138,7 @@ class _Planner:
         self._directories |= self._listed
         if stat.S_ISDIR(self._view.mode("/tmp")):  # noqa: S108 - programs stop where it is missing
             self._directories.add("/tmp")  # noqa: S108
-        for name in through:
+        for name in (*through, *self._policy.links):
             self._lead_to(name)
         self._keep_links(farms)
         return Plan(tuple(self._steps()), tuple(sorted(self._gaps)))

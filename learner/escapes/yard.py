@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
+import msgspec
+
 from learner.errors import MachineError
 from learner.escapes import ipc
 from learner.escapes.calls import end, libc
@@ -56,7 +58,7 @@ def yard(policy: Policy, places: Map, escapes: Sequence[Escape]) -> Iterator[Yar
             Grant(f"{top}/confined/inside", Scope.TREE, ~Right.DEVICE, ()),
             Grant(f"{top}/confined/readable", Scope.TREE, Right.READ | Right.LIST, ()),
         )
-        yield Yard(sides[0], sides[1], Policy((*policy.grants, *granted), policy.network))
+        yield Yard(sides[0], sides[1], msgspec.structs.replace(policy, grants=(*policy.grants, *granted)))
 
 
 @contextmanager

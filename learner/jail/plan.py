@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from learner.enforcers.enforcer import Confinement, Strength
 from learner.gaps import Gap
 from learner.policy import ANYWHERE, NetworkAction, NetworkGrant, Policy
@@ -69,7 +71,9 @@ def plan(policy: Policy, mode: Mode) -> Plan:
         # Ports and UDP are left to the jail: the enforcer would refuse before the filter can say which host was meant,
         # and names are asked for over UDP.
         names = NetworkGrant(NetworkAction.CONNECT, ANYWHERE, 0, Transport.UDP, ())
-        return Plan(mode, Policy(policy.grants, (*policy.network, names)), jail, jail.gaps, ports=False)
+        return Plan(
+            mode, msgspec.structs.replace(policy, network=(*policy.network, names)), jail, jail.gaps, ports=False
+        )
     from learner.jail import proxy
     from learner.jail.rules import Rules
 

@@ -143,3 +143,27 @@ def test_doctor(profile: Path) -> None:
     assert {"namespaces", "bubblewrap", "enforcer"} <= set(found)
     if not layered_obstacle():
         assert "auto is layered" in found["enforcer"]["detail"]
+
+
+def test_a_configuration_that_is_a_link_into_dotfiles(enforcer: str, profile: Path) -> None:
+    home = profile.parent
+    (home / "dotfiles").mkdir()
+    (home / "dotfiles/rc").write_text("from dotfiles\n")
+    (home / "dotfiles/secret").write_text("swordfish\n")
+    (home / ".config/tool").mkdir(parents=True)
+    (home / ".config/tool/rc").symlink_to("../../dotfiles/rc")
+    tool = ("--", "/bin/sh", "-c", 'cat "$HOME/.config/tool/rc"; cat "$HOME/dotfiles/secret" 2>/dev/null; true')
+    learned = sbx(
+        profile,
+        "learn",
+        "-o",
+        home / "l.toml",
+        "--enforcer",
+        enforcer,
+        "--",
+        *tool[1:-1],
+        'cat "$HOME/.config/tool/rc"',
+    )
+    assert learned.returncode == 0, learned.stderr
+    done = sbx(profile, "run", "--enforcer", enforcer, home / "l.toml", *tool)
+    assert done.stdout == "from dotfiles\n", done.stderr

@@ -3,6 +3,7 @@
 import os
 import stat
 
+import msgspec
 import pytest
 from accesses import policy
 from hypothesis import given
@@ -304,6 +305,27 @@ def test_devices_that_are_always_open_are_there_if_the_machine_has_them() -> Non
     assert found["/dev/null"].writable
     assert found["/dev/null"].device
     assert plan(Policy(), machine).gaps == ()
+
+
+def test_a_link_of_the_policy_is_there_although_nothing_else_of_its_directory_is() -> None:
+    machine = Disk(
+        {
+            "/home/me/.config/tool/rc": "-> ../../dotfiles/rc",
+            "/home/me/.config/tool/key": "",
+            "/home/me/dotfiles/rc": "",
+        }
+    )
+    granted = policy(("/home/me/dotfiles/rc", FILE, READ))
+    assert "/home/me/.config/tool/rc" not in by_path(plan(granted, machine))
+    found = by_path(plan(msgspec.structs.replace(granted, links=("/home/me/.config/tool/rc", "/gone")), machine))
+    assert found["/home/me/.config/tool/rc"] == Step("/home/me/.config/tool/rc", Make.SYMLINK, "../../dotfiles/rc")
+    assert "/home/me/.config/tool/key" not in found
+
+
+def test_a_link_to_what_is_not_granted_is_not_shown() -> None:
+    machine = Disk({"/home/me/link": "-> .ssh/id", "/home/me/.ssh/id": "", "/home/me/note": ""})
+    granted = msgspec.structs.replace(policy(("/home/me/note", FILE, READ)), links=("/home/me/link",))
+    assert "/home/me/link" not in by_path(plan(granted, machine))
 
 
 def test_the_loader_is_found_through_a_link_to_a_directory_of_links() -> None:

@@ -2,6 +2,7 @@ import errno
 import os
 import random
 
+import msgspec
 import pytest
 from accesses import HOME, PLACES, PROGRAMS, PROJECT, access, accesses, covered, made
 from hypothesis import given, settings
@@ -215,6 +216,17 @@ def test_examples_are_objects_that_another_run_would_know() -> None:
     assert only(found).witnesses[0].example == tool + "/settings"
     passing = covered(made(tool + "/log-20260802"))
     assert only(passing).witnesses[0].example == tool
+
+
+def test_the_links_to_what_is_granted_are_kept_unless_a_tree_shows_them() -> None:
+    config, target = HOME + "/.config/tool/rc", HOME + "/dotfiles/rc"
+    run = [
+        msgspec.structs.replace(access(Operation.READ, target), links=(config,)),
+        msgspec.structs.replace(access(Operation.READ, PROJECT + "/x"), links=(PROJECT + "/link", "/proc/self")),
+        msgspec.structs.replace(access(Operation.READ, "/srv/none", outcome=errno.ENOENT), links=("/srv/link",)),
+        msgspec.structs.replace(access(Operation.READ, HOME + "/.ssh/id_rsa"), links=(HOME + "/key",)),
+    ]
+    assert covered(*run).policy.links == (config,)
 
 
 def test_a_program_may_run_its_helpers() -> None:
