@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from learner.access import Access
+from learner.access import Access, Meaning
 from learner.census import Beside
 from learner.cover import Weights, cover
 from learner.gaps import Gap
@@ -15,7 +15,7 @@ from learner.places import CLASSES, Class, Map, ancestors
 from learner.policy import CHANGES, NO_RIGHT, Grant, Policy, Right, Scope, Witness
 from learner.sensitive import Catalogue
 from learner.volatile import lasting_part
-from learner.wants import EMPTY, Aspect, Want, Wants, wants
+from learner.wants import EMPTY, UNMASKED, Aspect, Want, Wants, wants
 from tracers.events import Operation
 from tracers.programs import LAUNCHER, Program
 
@@ -42,7 +42,8 @@ _Anchor = tuple[str, Scope]
 class SensitiveUse(NamedTuple):
     """A sensitive object that the program used: ``granted`` only if the user allowed it.
 
-    ``within``: the directory whose tree is granted and opens it all the same, empty if none does.
+    ``within``: the directory whose tree is granted and opens it all the same, empty if none does. ``refused``: it was
+    masked, so that the program only tried.
     """
 
     path: str
@@ -51,6 +52,7 @@ class SensitiveUse(NamedTuple):
     programs: tuple[str, ...]
     granted: bool
     within: str = ""
+    refused: bool = False
 
 
 class Derived(NamedTuple):
@@ -233,15 +235,16 @@ def derive(
     changing: frozenset[str] = frozenset(),
     helpers: Mapping[str, tuple[str, ...]] = EMPTY,
     scale: Scale = DEFAULT,
+    masked: Mapping[str, str] = UNMASKED,
 ) -> Derived:
     """The policy for ``accesses``.
 
     ``beside``: what exists beside what they touched (:mod:`learner.census`). ``allowed``: sensitive objects that the
     user wants granted all the same. ``changing``: names that are known to be other ones in the next run. ``helpers``:
-    directories of programs that only an executed file runs.
+    directories of programs that only an executed file runs. ``masked``: see :func:`learner.wants.wants`.
     """
     accesses = tuple(accesses)
-    found = wants(places, programs, accesses, allowed, changing, helpers)
+    found = wants(places, programs, accesses, allowed, changing, helpers, masked)
     runs_others = any(a.operation is Operation.EXEC and a.program for a in accesses)
     deriver = _Deriver(places, programs, found, beside, runs_others)
     grants = _at_most(deriver, scale)
@@ -284,15 +287,18 @@ def _sensitive_uses(
     found: Wants, policy: Policy, programs: tuple[Program, ...], allowed: frozenset[str]
 ) -> tuple[SensitiveUse, ...]:
     uses: dict[tuple[str, str], tuple[Right, set[str]]] = {}
+    used = set()
     for need, reason in found.sensitive:
         rights, users = uses.get((need.access.object, reason), (NO_RIGHT, set()))
         uses[need.access.object, reason] = rights | need.right, users | {programs[need.access.program].label}
+        if need.access.meaning is not Meaning.REFUSED:
+            used.add(need.access.object)
     told = []
     for (path, reason), (rights, users) in sorted(uses.items(), key=lambda item: item[0]):
         granted = path in allowed
         opened = () if granted else policy.admitting(path, rights)
         within = opened[0].path if opened else ""
-        told.append(SensitiveUse(path, reason, rights, tuple(sorted(users)), granted, within))
+        told.append(SensitiveUse(path, reason, rights, tuple(sorted(users)), granted, within, path not in used))
     return tuple(told)
 
 
