@@ -17,7 +17,7 @@ from learner.places import CLASSES, Class, Map, ancestors, is_within
 from learner.policy import CHANGES, NO_RIGHT, Grant, Policy, Right, Scope, Witness
 from learner.sensitive import Catalogue
 from learner.volatile import lasting_part
-from learner.wants import EMPTY, Aspect, Want, Wants, wants
+from learner.wants import EMPTY, UNMASKED, Aspect, Want, Wants, wants
 from tracers.events import Operation
 from tracers.programs import LAUNCHER, Program
 
@@ -44,7 +44,8 @@ _Anchor = tuple[str, Scope]
 class SensitiveUse(NamedTuple):
     """A sensitive object that the program used: ``granted`` only if the user allowed it.
 
-    ``within``: the directory whose tree is granted and opens it all the same, empty if none does.
+    ``within``: the directory whose tree is granted and opens it all the same, empty if none does. ``refused``: it was
+    masked, so that the program only tried.
     """
 
     path: str
@@ -53,6 +54,7 @@ class SensitiveUse(NamedTuple):
     programs: tuple[str, ...]
     granted: bool
     within: str = ""
+    refused: bool = False
 
 
 class Derived(NamedTuple):
@@ -242,16 +244,26 @@ def derive(
     changing: frozenset[str] = frozenset(),
     helpers: Mapping[str, tuple[str, ...]] = EMPTY,
     scale: Scale = DEFAULT,
+    masked: Mapping[str, str] = UNMASKED,
 ) -> Derived:
     """The policy for ``accesses``.
 
     ``beside``: what exists beside what they touched (:mod:`learner.census`). ``allowed``: sensitive objects that the
     user wants granted all the same. ``changing``: names that are known to be other ones in the next run. ``helpers``:
-    directories of programs that only an executed file runs.
+    directories of programs that only an executed file runs. ``masked``: see :func:`learner.wants.wants`.
     """
     accesses = tuple(accesses)
     with _uncollected():
-        return _derive(places, programs, accesses, beside, allowed, changing, helpers, scale)
+        found = wants(places, programs, accesses, allowed, changing, helpers, masked)
+        runs_others = any(a.operation is Operation.EXEC and a.program for a in accesses)
+        deriver = _Deriver(places, programs, found, beside, runs_others)
+        grants = _at_most(deriver, scale)
+        gaps = found.gaps
+        if scale.most and len(grants) > scale.most:
+            reason = f"{len(grants)} grants are left, though grants were made as dear as they can be"
+            gaps = tuple(sorted({*gaps, Gap(f"at most {scale.most} grants", reason)}))
+        policy = Policy(grants, network_grants(accesses, programs), _links(accesses, grants))
+        return Derived(policy, _sensitive_uses(found, policy, programs, allowed), gaps)
 
 
 @contextmanager
@@ -264,28 +276,6 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def _derive(
-    places: Map,
-    programs: tuple[Program, ...],
-    accesses: tuple[Access, ...],
-    beside: Mapping[str, Beside],
-    allowed: frozenset[str],
-    changing: frozenset[str],
-    helpers: Mapping[str, tuple[str, ...]],
-    scale: Scale,
-) -> Derived:
-    found = wants(places, programs, accesses, allowed, changing, helpers)
-    runs_others = any(a.operation is Operation.EXEC and a.program for a in accesses)
-    deriver = _Deriver(places, programs, found, beside, runs_others)
-    grants = _at_most(deriver, scale)
-    gaps = found.gaps
-    if scale.most and len(grants) > scale.most:
-        reason = f"{len(grants)} grants are left, though grants were made as dear as they can be"
-        gaps = tuple(sorted({*gaps, Gap(f"at most {scale.most} grants", reason)}))
-    policy = Policy(grants, network_grants(accesses, programs), _links(accesses, grants))
-    return Derived(policy, _sensitive_uses(found, policy, programs, allowed), gaps)
 
 
 def add_found(old: Policy, found: Derived) -> Derived:
@@ -330,15 +320,18 @@ def _sensitive_uses(
     found: Wants, policy: Policy, programs: tuple[Program, ...], allowed: frozenset[str]
 ) -> tuple[SensitiveUse, ...]:
     uses: dict[tuple[str, str], tuple[Right, set[str]]] = {}
+    used = set()
     for need, reason in found.sensitive:
         rights, users = uses.get((need.access.object, reason), (NO_RIGHT, set()))
         uses[need.access.object, reason] = rights | need.right, users | {programs[need.access.program].label}
+        if need.access.meaning is not Meaning.REFUSED:
+            used.add(need.access.object)
     told = []
     for (path, reason), (rights, users) in sorted(uses.items(), key=lambda item: item[0]):
         granted = path in allowed
         opened = () if granted else policy.admitting(path, rights)
         within = opened[0].path if opened else ""
-        told.append(SensitiveUse(path, reason, rights, tuple(sorted(users)), granted, within))
+        told.append(SensitiveUse(path, reason, rights, tuple(sorted(users)), granted, within, path not in used))
     return tuple(told)
 
 

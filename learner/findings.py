@@ -82,7 +82,9 @@ def findings(result: Result) -> tuple[str, ...]:
 
 
 def _used_by(use: SensitiveUse) -> str:
-    return f"used by {', '.join(map(to_text, use.programs))}" if use.programs else "though nothing used it"
+    if not use.programs:
+        return "though nothing used it"
+    return f"used by {', '.join(map(to_text, use.programs))}{' (refused: it was masked)' if use.refused else ''}"
 
 
 def _openness(use: SensitiveUse) -> str:

@@ -3,6 +3,8 @@
 import os
 from typing import NamedTuple
 
+import msgspec
+
 from learner.access import UNNAMED, Access, Kind, Meaning
 from learner.policy import NO_RIGHT, Right
 from tracers.events import Operation
@@ -57,6 +59,13 @@ CREATING = frozenset(
     }
 )
 """Operations after which there may be an object where none was."""
+
+
+def attempted(access: Access) -> tuple[Need, ...]:
+    """The rights that ``access`` would have needed, had it not been refused; each need's access is the refused one."""
+    if access.meaning is not Meaning.REFUSED:
+        return ()
+    return tuple(need._replace(access=access) for need in needs(msgspec.structs.replace(access, outcome=0)))
 
 
 def needs(access: Access) -> tuple[Need, ...]:

@@ -33,6 +33,7 @@ def rebase(trace: Trace, to: Variables) -> Trace:
         xdg=to.xdg,
         uid=to.uid,
         changing=tuple(sorted(move(name) for name in trace.header.changing)),
+        masked=tuple(sorted((move(path), reason) for path, reason in trace.header.masked)),
     )
     beside: dict[str, Beside] = {}
     for path, seen in trace.beside.items():

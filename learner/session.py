@@ -13,7 +13,9 @@ from learner import census, derivation
 from learner.denials import Denial, as_done, denials, missing
 from learner.derivation import DEFAULT, Derived, Scale, add_found
 from learner.enforcers.enforcer import Enforcer
+from learner.enforcers.floor import prepare as prepare_floor
 from learner.errors import MachineError, SbxError
+from learner.floor import Floor
 from learner.launch import ensure_directories
 from learner.places import ancestors
 from learner.policy import Policy
@@ -50,10 +52,13 @@ class Run(NamedTuple):
     file_problem: str = ""
 
 
-def record(command: Command, tracer: Tracer, variables: Variables, file: Path | None = None) -> Run:
+def record(
+    command: Command, tracer: Tracer, variables: Variables, file: Path | None = None, floor: Floor | None = None
+) -> Run:
     """Run ``command`` under ``tracer``; the trace also goes to ``file`` while it is made.
 
-    Raises MachineError if tracing is not permitted, SbxError if the trace file cannot be written.
+    ``floor``: what is masked meanwhile; whatever else confines the command is up to ``command.confine``.
+    Raises MachineError if tracing or masking is not permitted, SbxError if the trace file cannot be written.
     """
     header = Header(
         command=os.path.basename(command.argv[0]),
@@ -67,7 +72,10 @@ def record(command: Command, tracer: Tracer, variables: Variables, file: Path | 
         tracer=tracer.name,
         kernel=platform.release(),
         started=round(time.time(), 3),
+        masked=tuple(floor.masks) if floor is not None else (),
     )
+    if floor is not None:
+        command = prepare_floor(floor).wrap(command)
     try:
         writer = TraceWriter(file) if file is not None else None
     except OSError as problem:
@@ -91,10 +99,12 @@ def repeat(
     on_run: Callable[[int], None],
     *,
     names: bool = False,
+    floor: Floor | None = None,
 ) -> tuple[Run, ...]:
     """Run ``command`` ``times`` times as :func:`record` does; the first run's trace goes to ``file``.
 
-    ``names``: in a network jail, so that every host is known by its name. ``on_run`` is called with the number of each
+    ``names``: in a network jail, so that every host is known by its name. ``floor``: as of
+    :func:`record`. ``on_run`` is called with the number of each
     run before it starts. A run that was interrupted, or could not be started, is the last one. Raises as
     :func:`record`.
     """
@@ -106,7 +116,7 @@ def repeat(
             from learner.jail.watched import WatchedTracer
 
             source = WatchedTracer(source)
-        runs.append(record(command, source, variables, None if runs else file))
+        runs.append(record(command, source, variables, None if runs else file, floor))
     return tuple(runs)
 
 
@@ -126,7 +136,10 @@ def derive(trace: Trace, allowed: frozenset[str], scale: Scale = DEFAULT) -> Der
     """
     places, changing = trace.header.variables.places, frozenset(trace.header.changing)
     beside = trace.beside or census.take(trace.accesses, places)
-    return derivation.derive(places, trace.programs, trace.accesses, beside, allowed, changing, trace.helpers, scale)
+    masked = dict(trace.header.masked)
+    return derivation.derive(
+        places, trace.programs, trace.accesses, beside, allowed, changing, trace.helpers, scale, masked
+    )
 
 
 class Live(NamedTuple):

@@ -30,6 +30,7 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     there was none. ``xdg``: the base directories, by the names of their variables.
     ``changing``: names that several runs, merged here, made differently (:func:`learner.volatile.changing_names`).
     They stand here because one run's part cannot be told from another's afterwards.
+    ``masked``: sensitive objects that were hidden from the program, each with why it is one (:mod:`learner.floor`).
     """
 
     command: str
@@ -45,6 +46,7 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     changing: tuple[str, ...] = ()
     prefix: str = ""
     xdg: tuple[tuple[str, str], ...] = ()
+    masked: tuple[tuple[str, str], ...] = ()
 
     @property
     def variables(self) -> Variables:
@@ -229,6 +231,7 @@ def _header_text(header: Header, turn: Callable[[str], str]) -> Header:
         prefix=turn(header.prefix),
         xdg=tuple((name, turn(directory)) for name, directory in header.xdg),
         changing=tuple(turn(name) for name in header.changing),
+        masked=tuple((turn(path), reason) for path, reason in header.masked),
     )
 
 
@@ -376,8 +379,9 @@ def merge(traces: Iterable[Trace]) -> Trace:
     ends = [run.end for run in runs]
     end = None if None in ends else _sum_ends([e for e in ends if e is not None])
     changing = tuple(sorted({name for run in runs for name in run.header.changing}))
+    masked = tuple(sorted({mask for run in runs for mask in run.header.masked}))
     return Trace(
-        msgspec.structs.replace(runs[0].header, changing=changing),
+        msgspec.structs.replace(runs[0].header, changing=changing, masked=masked),
         table.all(),
         tuple(sorted(accesses, key=sort_key)),
         links,

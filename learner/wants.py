@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from learner.access import Access, Kind
+from learner.access import Access, Kind, Meaning
 from learner.gaps import Gap
-from learner.needs import CREATING, Need, created, needs, vanished
+from learner.needs import CREATING, Need, attempted, created, needs, vanished
 from learner.places import CLASSES, Map, Place, ancestors, is_systems, is_temporary, is_within
 from learner.policy import ALWAYS, CHANGES, NO_RIGHT, Right, Scope, right_names
 from learner.sensitive import Catalogue
@@ -73,6 +73,7 @@ _WHOLE = {
 }
 """Places of which one run shows only a part, so that they are wanted whole; but not for these rights."""
 EMPTY: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+UNMASKED: Mapping[str, str] = MappingProxyType({})
 _ALWAYS = {grant.path: grant.rights for grant in ALWAYS}
 
 
@@ -90,6 +91,7 @@ class _Placer:
         allowed: frozenset[str],
         changing: frozenset[str],
         helpers: Mapping[str, tuple[str, ...]],
+        masked: Mapping[str, str],
     ) -> None:
         self._places = places
         self._programs = programs
@@ -97,6 +99,7 @@ class _Placer:
         self._allowed = allowed
         self._changing = changing
         self._helpers = helpers
+        self._masked = masked
         self._catalogue = Catalogue(places.home)
         self._names_project = Variables(places.project, places.home).names_project
         self._created = created(accesses)
@@ -111,6 +114,9 @@ class _Placer:
     def run(self) -> Wants:
         lookers = self._lookers()
         for access in self._accesses:
+            if self._masked and access.meaning is Meaning.REFUSED:
+                self._note_refused(access)
+                continue
             if access.program in lookers and self._is_above_project(access):
                 label = self._programs[access.program].label
                 reason = f"{label} listed every directory up to / to learn where it is; it does without"
@@ -127,6 +133,20 @@ class _Placer:
                 if access.object in self._allowed:
                     self._place_single(need)
         return Wants(self._wants, tuple(self._sensitive), tuple(sorted(self._gaps)), self._vanished | self._changing)
+
+    def _note_refused(self, access: Access) -> None:
+        """A program that was kept from a sensitive object has still asked for it."""
+        for need in attempted(access):
+            reason = next(
+                (self._masked[a] for a in (access.object, *ancestors(access.object)) if a in self._masked), ""
+            )
+            if not reason:
+                entry = self._catalogue.match(access.object, need.right)
+                reason = entry.reason if entry is not None else ""
+            if reason:
+                self._sensitive.append((need, reason))
+                if access.object in self._allowed:
+                    self._place_single(need)
 
     def _lookers(self) -> set[int]:
         """The programs that listed all directories above the project, as shells do to find their own (getcwd(3)).
@@ -267,10 +287,13 @@ def wants(
     allowed: frozenset[str] = frozenset(),
     changing: frozenset[str] = frozenset(),
     helpers: Mapping[str, tuple[str, ...]] = EMPTY,
+    masked: Mapping[str, str] = UNMASKED,
 ) -> Wants:
     """What ``accesses`` ask for.
 
     ``allowed``: sensitive objects that the user wants granted all the same. ``changing``: names that are known to be
     other ones in the next run. ``helpers``: directories of programs that only an executed file runs.
+    ``masked``: sensitive objects that were hidden from the programs, with why they are; what was refused of those is
+    told like what was used of others.
     """
-    return _Placer(places, programs, tuple(accesses), allowed, changing, helpers).run()
+    return _Placer(places, programs, tuple(accesses), allowed, changing, helpers, masked).run()

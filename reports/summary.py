@@ -52,6 +52,7 @@ def summary(result: Result) -> dict[str, Any]:
                 "programs": [to_text(p) for p in s.programs],
                 "granted": s.granted,
                 "within": to_text(s.within),
+                "refused": s.refused,
             }
             for s in cover.sensitive
         ],

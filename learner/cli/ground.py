@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 import msgspec
@@ -18,6 +18,9 @@ from learner.policy import Grant, Policy
 from learner.profile import Profile
 from learner.variables import Variables
 from tracers.tracer import Command
+
+if TYPE_CHECKING:
+    from learner.floor import Floor
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NO_PROFILE = "--"
@@ -36,6 +39,8 @@ class Ground(NamedTuple):
     unmet: tuple[Gap, ...] = ()
     gaps: tuple[Gap, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    floor: "Floor | None" = None
+    """What is masked although nothing is confined."""
 
 
 class Unconfined:
@@ -161,6 +166,31 @@ def _at_level(
         gaps=base.gaps,
         environment=tuple(sorted(environment.items())),
     )
+
+
+def level_under_protection(
+    name: str | None, level: str | None, settings: str | None, require: tuple[str, ...] = ()
+) -> str:
+    """The level of a run with ``--protect``. Raises UsageError if something else is to confine it."""
+    if name is not None or settings is not None or level not in (None, Level.NONE):
+        raise UsageError(
+            "--protect is for a command that nothing else confines",
+            "leave it out: a profile or a level grants only what it names",
+        )
+    if require:
+        raise UsageError(f"--protect confines nothing, so it does not hold {require[0]!r}", "leave out one of them")
+    return Level.NONE
+
+
+def protected(ground: Ground, target: Command, variables: Variables, allowed: frozenset[str]) -> Ground:
+    """``ground`` with sensitive places masked, except for what is ``allowed``."""
+    from learner.floor import find_floor
+
+    program = variables.with_program(target.file)
+    floor = find_floor(program, allowed, (os.getcwd(), target.file, os.path.realpath(target.file), program.prefix))
+    rest = Gap("everything else", "only sensitive places are masked")
+    said = f"{len(floor.masks)} sensitive places are masked, nothing else is confined"
+    return ground._replace(unmet=(rest, *floor.unmet), floor=floor, description=said)
 
 
 def admitting(ground: Ground, target: Command) -> Ground:

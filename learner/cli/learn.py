@@ -18,6 +18,7 @@ from learner.enforcers.choice import check_items
 from learner.errors import NotExecutable, NotFound, SbxError, UsageError
 from learner.exposure import with_exposure
 from learner.findings import Result, findings
+from learner.floor import Floor, find_floor
 from learner.interpreters import interpreters
 from learner.merging import news
 from learner.names import to_text
@@ -70,6 +71,12 @@ class _Source(NamedTuple):
     is_flag=True,
     help="Run the command in a network jail that allows everything, so that each host is known by its name.",
 )
+@click.option(
+    "--protect",
+    is_flag=True,
+    help="Mask what is sensitive on this machine while the command runs: keys, tokens, agents' sockets, … It sees that "
+    "they are refused, and what it tried is reported.",
+)
 @click.option("--trace", "trace_file", metavar="FILE", type=click.Path(path_type=Path), help="Keep the trace here.")
 @click.option(
     "--from-trace",
@@ -84,7 +91,7 @@ class _Source(NamedTuple):
     "allow",
     metavar="PATH",
     multiple=True,
-    help="Grant this sensitive object all the same.",
+    help="Grant this sensitive object all the same, and do not mask it.",
 )
 @click.option(
     "--granularity",
@@ -115,6 +122,7 @@ def learn(
     runs: int,
     update: bool,
     names: bool,
+    protect: bool,
     trace_file: Path | None,
     sources: tuple[Path, ...],
     allow: tuple[str, ...],
@@ -130,12 +138,13 @@ def learn(
     """Run COMMAND, watch what it touches, and write the smallest policy under which it still works.
 
     The command runs as always: its input, output and terminal are its own. What sbx has to say comes afterwards, on
-    standard error. Nothing is confined while learning.
+    standard error. Nothing is confined while learning; with --protect what is sensitive is out of reach.
 
     \b
       sbx learn -- vibe                      learn an interactive session
       sbx learn --verify live -- vibe -p …   and run it again, confined, until nothing is denied
       sbx learn --runs 2 -- vibe -p …        watch it twice: names that change from run to run show
+      sbx learn --protect -- vibe            keep your keys and tokens from it while it is watched
       sbx learn --update -- vibe             later: add what another session needs
       sbx run vibe                           from then on
 
@@ -154,6 +163,7 @@ def learn(
         raise UsageError("--minimal asks the kernel, which --verify off forbids", "leave one of them out")
     if target is not None:
         temporary.use(variables.temporary)
+    floor = _floor(protect, tracer, target if not sources else None, variables, allowed)
     source = _from_traces(sources, target, runs, variables) if sources else None
     if source is not None:
         variables = source.trace.header.variables
@@ -164,7 +174,7 @@ def learn(
     if source is None:
         assert target is not None
         kept = trace_file or Path(trace_path(name or (existing.name if existing else name_for(typed))))
-        source = _from_runs(target, TracerName(tracer), variables, kept, runs, existing is not None, names)
+        source = _from_runs(target, TracerName(tracer), variables, kept, runs, existing is not None, names, floor)
     seconds["run"] = round(time.monotonic() - started, 3)
 
     started = time.monotonic()
@@ -191,6 +201,8 @@ def learn(
     if checked.minimal is not None:
         found = found._replace(policy=checked.minimal.policy)
     found = with_exposure(found, variables.places)
+    if floor is not None:
+        found = found._replace(gaps=tuple(sorted({*found.gaps, *floor.unmet, *floor.gaps})))
 
     profile = _profile(name or name_for(typed), typed, source.trace, found, existing)
     write_atomically(file, dumps(profile, variables).encode())
@@ -214,14 +226,42 @@ def learn(
     return 1 if findings(result) else 0
 
 
+def _floor(
+    protect: bool, tracer: str, target: Command | None, variables: Variables, allowed: frozenset[str]
+) -> Floor | None:
+    """What --protect masks, None without it."""
+    if not protect:
+        return None
+    if target is None:
+        raise UsageError("--protect is about a run, and none takes place", "leave out --protect or --from-trace")
+    if tracer == TracerName.STRACE:
+        raise UsageError("strace cannot mask anything for the command that it starts", "use --tracer ptrace")
+    kept = (os.getcwd(), target.file, os.path.realpath(target.file), variables.prefix)
+    return find_floor(variables, allowed, kept)
+
+
 def _from_runs(
-    command: Command, tracer: TracerName, variables: Variables, kept: Path, times: int, update: bool, names: bool
+    command: Command,
+    tracer: TracerName,
+    variables: Variables,
+    kept: Path,
+    times: int,
+    update: bool,
+    names: bool,
+    floor: Floor | None,
 ) -> _Source:
     """Run the command; the traces of all runs end up in ``kept``, with what it held before an update."""
     earlier, problems = _earlier(kept, variables) if update else (None, [])
     # A file that holds an earlier trace is not touched until there is something to put in its place.
     runs = repeat(
-        command, tracer, variables, None if earlier else kept, times, lambda n: _announce(n, times), names=names
+        command,
+        tracer,
+        variables,
+        None if earlier else kept,
+        times,
+        lambda n: _announce(n, times),
+        names=names,
+        floor=floor,
     )
     for run in runs:
         if run.end.launch_errno:

@@ -12,11 +12,11 @@ from learner import temporary
 from learner.cli import ground as grounds
 from learner.cli.ground import DashedCommand, Ground, Unconfined, ground_options
 from learner.cli.network import is_served, network_option, serve
-from learner.cli.options import chosen, enforcer_options, prepared, show_choice, show_launch
+from learner.cli.options import allowed_paths, chosen, enforcer_options, prepared, show_choice, show_launch
 from learner.cli.profiles import PROFILE
 from learner.command import find
 from learner.enforcers.enforcer import Confinement
-from learner.errors import InputFileError, LaunchError, MachineError, SbxError
+from learner.errors import InputFileError, LaunchError, MachineError, SbxError, UsageError
 from learner.launch import ensure_directories, execute
 from learner.places import is_within
 from learner.policy import Policy
@@ -34,6 +34,18 @@ from tracers.tracer import Command
     multiple=True,
     help="Limit what the command may use up: " + ", ".join(limiting.KINDS) + "; as in time=300s,memory=2G,procs=200.",
 )
+@click.option(
+    "--protect",
+    is_flag=True,
+    help="Confine nothing (level none), but mask what is sensitive on this machine: keys, tokens, agents' sockets, …",
+)
+@click.option(
+    "--allow-sensitive",
+    "allow",
+    metavar="PATH",
+    multiple=True,
+    help="With --protect: do not mask this, nor what is in it.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say how the command is confined and how it ended.")
 @enforcer_options
 @network_option
@@ -44,6 +56,8 @@ def run(
     level: str | None,
     settings: str | None,
     limit: tuple[str, ...],
+    protect: bool,
+    allow: tuple[str, ...],
     enforcer: str,
     require: tuple[str, ...],
     network: str,
@@ -57,6 +71,7 @@ def run(
       sbx run vibe -- vibe -p "…"             with arguments
       sbx run ./vibe.toml -- vibe             with a profile from a file
       sbx run --level standard -- make test   any command, without a profile: see docs/levels.md
+      sbx run --protect -- vibe               nothing but your keys, tokens and the like out of reach
       sbx run --limit time=300s,memory=2G vibe
 
     Exit status: the command's own (128 + the signal that killed it); 124 if its time was over; 125 if the confinement
@@ -64,8 +79,14 @@ def run(
     """
     variables = Variables.here()
     limits = limiting.parse(limit)
+    if protect:
+        level = grounds.level_under_protection(profile, level, settings, require)
+    elif allow:
+        raise UsageError("--allow-sensitive needs --protect", "a profile grants it: sbx learn --allow-sensitive PATH")
     ground = grounds.find_ground(profile, level, settings, command, variables)
     target = find(ground.words)
+    if protect:
+        ground = grounds.protected(ground, target, variables, allowed_paths(allow))
     ground = grounds.admitting(ground, target)
     if any(is_within(grant.path, variables.temporary) for grant in ground.profile.policy.grants):
         temporary.use(variables.temporary)
@@ -98,9 +119,13 @@ def _prepare(
     ground: Ground, policy: Policy, enforcer: str, require: tuple[str, ...], shown: Command | None, *, ports: bool
 ) -> Confinement:
     """The confinement of files; ``shown``: the command whose launch is to be described."""
-    if not ground.confined:
+    if not ground.confined and ground.floor is None:
         return Unconfined()
     try:
+        if ground.floor is not None:
+            from learner.enforcers.floor import prepare as prepare_floor
+
+            return prepare_floor(ground.floor)
         ensure_directories(policy)
         choice = chosen(enforcer, require, ports=ports)
         confinement = prepared(choice, policy, require)

@@ -110,10 +110,7 @@ def enter(what: Plan, *, own_network: bool) -> None:
     kernel.make_dumpable()
     flags = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
     kernel.unshare(flags | (kernel.CLONE_NEWNET if own_network else 0))
-    # Without this an unprivileged user may not map groups: dropping one could open a file (user_namespaces(7)).
-    write_setting("/proc/self/setgroups", "deny")
-    write_setting("/proc/self/uid_map", f"{uid} {uid} 1")
-    write_setting("/proc/self/gid_map", f"{gid} {gid} 1")
+    map_ids(uid, gid)
     if own_network:
         _bring_up_loopback()
     hide_directories_from_exec()
@@ -124,6 +121,14 @@ def enter(what: Plan, *, own_network: bool) -> None:
         os.chdir("/")
     kernel.no_new_privileges()
     kernel.drop_capabilities(capabilities)
+
+
+def map_ids(uid: int, gid: int) -> None:
+    """Keep these ids in the user namespace that was just entered."""
+    # Without this an unprivileged user may not map groups: dropping one could open a file (user_namespaces(7)).
+    write_setting("/proc/self/setgroups", "deny")
+    write_setting("/proc/self/uid_map", f"{uid} {uid} 1")
+    write_setting("/proc/self/gid_map", f"{gid} {gid} 1")
 
 
 def _cwd() -> str:
