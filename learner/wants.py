@@ -213,12 +213,12 @@ class _Placer:
 
     def _made(self, path: str) -> list[str]:
         """The names on the way to ``path`` that the program made itself, topmost first."""
-        found = self._made_on_the_way.get(path)
-        if found is None:
-            above = os.path.dirname(path)
-            before = self._made(above) if above != path else []
-            found = self._made_on_the_way[path] = [*before, path] if path in self._created else before
-        return found
+        above = os.path.dirname(path)
+        before = self._made_on_the_way.get(above)
+        if before is None:
+            before = [name for name in (*reversed(ancestors(above)), above) if name in self._created]
+            self._made_on_the_way[above] = before
+        return [*before, path] if path in self._created else before
 
     def _own_directory(self, path: str) -> str | None:
         """The directory at or above ``path`` that the program made for itself and will use again."""

@@ -406,6 +406,12 @@ def test_policies_are_sorted_and_have_one_grant_an_anchor(run: list[Access]) -> 
     assert anchors == sorted(set(anchors))
 
 
+def test_a_path_of_two_thousand_directories() -> None:
+    deep = HOME + "/d" * 2000
+    found = covered(made(deep, DIRECTORY), made(deep + "/x"), access(Operation.READ, HOME + "/e" * 2000))
+    assert {g.path for g in found.policy.grants} == {deep, HOME + "/e" * 2000}
+
+
 def test_a_hundred_thousand_files() -> None:
     run = [access(Operation.READ, f"{HOME}/data/{n % 100}/{n}") for n in range(100_000)]
     beside = {f"{HOME}/data/{n}": Beside(10_000) for n in range(100)}
