@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -77,3 +78,13 @@ def listing(top: str) -> dict[str, tuple[object, ...]]:
             time = None if os.path.isdir(path) else status.st_mtime_ns
             found[os.path.relpath(path, top)] = (status.st_mode, status.st_ino, time, content)
     return found
+
+
+def eventually(holds: Callable[[], object], seconds: float = 5.0) -> bool:
+    """Wait until ``holds()`` does; whether it came to that in time."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from accesses import policy
 from capability import require
-from children import NOBODY, area_of, in_child
+from children import NOBODY, area_of, eventually, in_child
 
 from learner.enforcers import capabilities
 from learner.enforcers.capabilities import BEYOND
@@ -103,6 +103,8 @@ def test_environments_outside_are_closed(area: str) -> None:
     other = subprocess.Popen(["sleep", "60"], env={"SECRET": "swordfish"})
     try:
         path = f"/proc/{other.pid}/environ"
+        # Between fork and exec there is none.
+        assert eventually(Path(path).read_bytes)
         assert b"swordfish" in Path(path).read_bytes()
         done = confined(WIDE, "/bin/cat", path)
         assert (done.returncode, done.stdout) == (1, "")

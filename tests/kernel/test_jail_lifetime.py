@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from capability import require
+from children import eventually
 from jailed import jailed, jails_work, network_policy
 
 pytestmark = pytest.mark.kernel
@@ -66,15 +66,6 @@ def namespaces() -> set[str]:
         except OSError:
             continue
     return found
-
-
-def eventually(holds: Callable[[], object], seconds: float = 5.0) -> bool:
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def started(scratch: Path, marker: str, script: str = SCRIPT) -> subprocess.Popen[bytes]:
