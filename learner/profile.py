@@ -14,11 +14,21 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from learner import forms, words
+from learner.agent import Agent, Known, Ran, Source
 from learner.command import find
 from learner.errors import InputFileError, SbxError
 from learner.names import from_text, to_text
 from learner.policy import Grant, NetworkGrant, Policy, Right, Witness, parse_rights, right_names
-from learner.profile_form import RIGHT_WORDS, VERSION, GrantForm, NetworkForm, ProfileForm, WitnessForm
+from learner.profile_form import (
+    RIGHT_WORDS,
+    VERSION,
+    AgentForm,
+    GrantForm,
+    NetworkForm,
+    ProfileForm,
+    RanForm,
+    WitnessForm,
+)
 from learner.variables import Variables
 
 _MAX_BYTES = 16 << 20
@@ -30,7 +40,8 @@ class Profile(msgspec.Struct, frozen=True):
     """What one command may do.
 
     ``command`` is argv[0] as typed, without arguments. ``partial``: the recording was cut short. ``prefix``: where the
-    command is installed, on this machine if it is there, else where it was learned.
+    command is installed, on this machine if it is there, else where it was learned. ``agent``: what was learned
+    from, if that is known.
     """
 
     name: str
@@ -39,6 +50,7 @@ class Profile(msgspec.Struct, frozen=True):
     partial: bool = False
     platform: str = "linux"
     prefix: str = ""
+    agent: Agent | None = None
 
 
 def load(path: str, variables: Variables) -> Profile:
@@ -106,6 +118,7 @@ def loads(text: str, where: str, variables: Variables) -> Profile:
         partial=form.partial,
         platform=reader.text(form.platform, "platform", from_text),
         prefix=variables.prefix if form.prefix else "",
+        agent=reader.agent(form.agent) if form.agent else None,
     )
 
 
@@ -123,7 +136,8 @@ def dumps(profile: Profile, variables: Variables) -> str:
     command, prefix = variables.contract(profile.command), variables.contract(profile.prefix)
     variables = variables._replace(prefix=profile.prefix)
     texts = [(grant, variables.contract(grant.path)) for grant in profile.policy.grants]
-    blocks = [grant_toml(grant, variables) for grant, _ in sorted(texts, key=lambda item: _grant_order(*item))]
+    blocks = [_agent_toml(profile.agent, variables)] if profile.agent else []
+    blocks += [grant_toml(grant, variables) for grant, _ in sorted(texts, key=lambda item: _grant_order(*item))]
     blocks += [network_toml(grant, variables) for grant in sorted(profile.policy.network, key=_network_order)]
     lines = [
         f"# What `{command}` may touch when `sbx run` starts it: what it was seen to need, and no more.",
@@ -223,6 +237,30 @@ class _Reader:
             abstract=form.abstract,
         )
 
+    def agent(self, form: AgentForm) -> Agent:
+        """The program that was learned."""
+        return Agent(
+            name=self.text(form.name, "agent.name", from_text),
+            path=self.text(form.path, "agent.path", self._variables.expand_any),
+            sha256=self.text(form.sha256, "agent.sha256", from_text),
+            known=self._known(form, "agent"),
+            ran=tuple(sorted((self._ran(ran, f"agent.ran[{n}]") for n, ran in enumerate(form.ran)), key=_ran_order)),
+        )
+
+    def _ran(self, form: RanForm, key: str) -> Ran:
+        return Ran(
+            name=self.text(form.name, f"{key}.name", from_text),
+            path=self.text(form.path, f"{key}.path", self._variables.expand_any),
+            by=tuple(sorted(self.text(name, f"{key}.by[{n}]", from_text) for n, name in enumerate(form.by))),
+            sha256=self.text(form.sha256, f"{key}.sha256", from_text),
+            known=self._known(form, key),
+            interpreter=form.interpreter,
+        )
+
+    def _known(self, form: AgentForm | RanForm, key: str) -> Known | None:
+        version, package = (self.text(text, key, from_text) for text in (form.version, form.package))
+        return Known(version, package, form.source or Source.ASKED) if version else None
+
     def _rights(self, rights: tuple[str, ...], key: str) -> Right:
         for index, word in enumerate(rights):
             if word not in RIGHT_WORDS:
@@ -252,6 +290,32 @@ def _grant_order(grant: Grant, path: str) -> tuple[object, ...]:
 
 def _network_order(grant: NetworkGrant) -> tuple[object, ...]:
     return grant.action, grant.abstract, grant.host, grant.port, grant.transport, grant.witnesses
+
+
+def _ran_order(ran: Ran) -> tuple[str, str]:
+    return ran.path, ran.name
+
+
+def _agent_toml(agent: Agent, variables: Variables) -> str:
+    """The table of what was learned from."""
+    rows = "".join(f"  {{{', '.join(_ran_items(ran, variables))}}},\n" for ran in sorted(agent.ran, key=_ran_order))
+    return (
+        "# Which program this was learned from, and what it ran. Nothing is granted by it: `sbx diff` reads it.\n"
+        "[agent]\n" + "\n".join(_ran_items(agent, variables)) + "\n" + (f"ran = [\n{rows}]\n" if rows else "")
+    )
+
+
+def _ran_items(ran: Agent | Ran, variables: Variables) -> list[str]:
+    items = [f"name = {_quote(to_text(ran.name))}", f"path = {_quote(variables.contract(ran.path))}"]
+    if isinstance(ran, Ran) and ran.by:
+        items.append(f"by = {_list(to_text(name) for name in ran.by)}")
+    items += ["interpreter = true"] if isinstance(ran, Ran) and ran.interpreter else []
+    items += [f"sha256 = {_quote(to_text(ran.sha256))}"] if ran.sha256 else []
+    if ran.known is not None:
+        items.append(f"version = {_quote(to_text(ran.known.version))}")
+        items += [f"package = {_quote(to_text(ran.known.package))}"] if ran.known.package else []
+        items.append(f"source = {_quote(ran.known.source)}")
+    return items
 
 
 def _witnesses_toml(witnesses: tuple[Witness, ...], variables: Variables) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from learner.agent import Source
 from learner.policy import NetworkAction, Right, Scope, right_names
 from tracers.events import Operation, Transport
 
@@ -56,6 +57,36 @@ class NetworkForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     needed_by: tuple[WitnessForm, ...] = ()
 
 
+_Hash = Annotated[str, Meta(description="SHA-256 of the content, in hex.")]
+_Version = Annotated[str, Meta(description="Its version, if known.")]
+_Package = Annotated[str, Meta(description="The package that the version is of, if one was found.")]
+
+
+class RanForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program that was started."""
+
+    name: _Text
+    path: _Path
+    by: Annotated[tuple[_Text, ...], Meta(description="The programs that started it.")] = ()
+    sha256: _Hash = ""
+    version: _Version = ""
+    package: _Package = ""
+    source: Source | None = None
+    interpreter: Annotated[bool, Meta(description="The kernel started it for a script.")] = False
+
+
+class AgentForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was learned: which program, of which version, and what else it ran. Nothing is granted by it."""
+
+    name: _Text
+    path: _Path
+    sha256: _Hash = ""
+    version: _Version = ""
+    package: _Package = ""
+    source: Source | None = None
+    ran: tuple[RanForm, ...] = ()
+
+
 class ProfileForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a command may touch under sbx. Everything that is not granted and can be refused is refused."""
 
@@ -71,6 +102,7 @@ class ProfileForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[_Path, ...],
         Meta(description="Symlinks that lead to what is granted, shown by enforcers that hide everything else."),
     ] = ()
+    agent: AgentForm | None = None
     grant: tuple[GrantForm, ...] = ()
     network: tuple[NetworkForm, ...] = ()
 

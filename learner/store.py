@@ -19,9 +19,14 @@ def profile_directory() -> str:
     return os.path.join(_xdg("XDG_CONFIG_HOME", ".config"), "sbx", "profiles")
 
 
+def state_directory() -> str:
+    """``$XDG_STATE_HOME/sbx``; it need not exist."""
+    return os.path.join(_xdg("XDG_STATE_HOME", ".local/state"), "sbx")
+
+
 def trace_directory() -> str:
     """``$XDG_STATE_HOME/sbx/traces``; it need not exist."""
-    return os.path.join(_xdg("XDG_STATE_HOME", ".local/state"), "sbx", "traces")
+    return os.path.join(state_directory(), "traces")
 
 
 def profile_path(name_or_file: str) -> str:

@@ -9,20 +9,21 @@ from typing import NamedTuple
 import click
 import msgspec
 
-from learner import temporary
+from learner import history, temporary
+from learner.agent_version import ask, find_agent
 from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json, enforcer_options
 from learner.cli.verification import check
 from learner.command import find
 from learner.derivation import Derived, Scale, add_found
 from learner.enforcers.choice import check_items
-from learner.errors import NotExecutable, NotFound, SbxError, UsageError
+from learner.errors import InputFileError, NotExecutable, NotFound, SbxError, UsageError
 from learner.exposure import with_exposure
 from learner.findings import Result, findings
 from learner.floor import Floor, find_floor
 from learner.interpreters import interpreters
 from learner.merging import news
 from learner.names import to_text
-from learner.profile import Profile, dumps, load
+from learner.profile import Profile, dumps, load, loads
 from learner.rebase import rebase
 from learner.session import Run, derive, repeat, union
 from learner.store import check_name, name_for, profile_path, trace_path, write_atomically
@@ -77,6 +78,13 @@ class _Source(NamedTuple):
     help="Mask what is sensitive on this machine while the command runs: keys, tokens, agents' sockets, … It sees that "
     "they are refused, and what it tried is reported.",
 )
+@click.option(
+    "--ask-version",
+    "asked",
+    is_flag=True,
+    help="Where no installed package tells the version, run the command (and its interpreter) once more with "
+    "--version: confined to what was learned, without network, for 5 s at most.",
+)
 @click.option("--trace", "trace_file", metavar="FILE", type=click.Path(path_type=Path), help="Keep the trace here.")
 @click.option(
     "--from-trace",
@@ -123,6 +131,7 @@ def learn(
     update: bool,
     names: bool,
     protect: bool,
+    asked: bool,
     trace_file: Path | None,
     sources: tuple[Path, ...],
     allow: tuple[str, ...],
@@ -205,7 +214,14 @@ def learn(
         found = found._replace(gaps=tuple(sorted({*found.gaps, *floor.unmet, *floor.gaps})))
 
     profile = _profile(name or name_for(typed), typed, source.trace, found, existing)
-    write_atomically(file, dumps(profile, variables).encode())
+    started = time.monotonic()
+    if target is not None and not sources:  # a trace may be of other files than those that are here now
+        agent = find_agent(source.trace, target.file)
+        profile = msgspec.structs.replace(profile, agent=ask(agent, source.trace, found.policy) if asked else agent)
+    seconds["versions"] = round(time.monotonic() - started, 3)
+    text = dumps(profile, variables)
+    problems = () if output is not None else _keep(name or name_for(typed), file, profile, text, variables)
+    write_atomically(file, text.encode())
     result = Result(
         profile=file,
         trace=source.trace,
@@ -213,7 +229,7 @@ def learn(
         verification=checked,
         surface=surface(found.policy, source.trace.accesses),
         seconds=seconds,
-        problems=source.problems,
+        problems=(*source.problems, *problems),
         news=news(existing.policy, found.policy) if existing else None,
     )
     if json_file:
@@ -312,6 +328,26 @@ def _profile(name: str, typed: str, trace: Trace, found: Derived, existing: Prof
         # One recording that was seen to its end suffices.
         return msgspec.structs.replace(existing, policy=found.policy, partial=existing.partial and partial)
     return Profile(name, typed, found.policy, partial, prefix=trace.header.prefix)
+
+
+def _keep(name: str, file: str, profile: Profile, text: str, variables: Variables) -> tuple[str, ...]:
+    """Keep what is about to be replaced, and what replaces it, each as the profile of its version.
+
+    What goes wrong is returned: it must not cost the session that was learned from.
+    """
+    try:
+        with open(file, encoding="utf-8") as stream:
+            before = stream.read()
+        old: Profile | None = loads(before, to_text(file), variables)
+    except (OSError, ValueError, InputFileError):
+        old, before = None, ""  # there is none, or none that could be read again
+    try:
+        if old is not None:
+            history.keep(name, old, before)
+        history.keep(name, profile, text)
+    except SbxError as problem:
+        return (f"this version could not be kept: {problem}",)
+    return ()
 
 
 def _launch_failure(name: str, run: Run) -> SbxError:

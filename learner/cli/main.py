@@ -18,6 +18,8 @@ _COMMANDS = {
     "show": Lazy("learner.cli.show:show", "What a profile grants, and which program needs it."),
     "why": Lazy("learner.cli.why:why", "Which grant admits a path, or which one would."),
     "audit": Lazy("learner.cli.audit:audit", "What an agent's own configuration and the project leave open."),
+    "diff": Lazy("learner.cli.diff:diff", "What one profile, version or trace allows that another does not."),
+    "check": Lazy("learner.cli.check:check", "Run a command confined; say where its profile no longer fits."),
     "merge": Lazy("learner.cli.merge:merge", "Join profiles into one that grants what any of them grants."),
     "list": Lazy("learner.cli.list:list_profiles", "The profiles that you have."),
     "doctor": Lazy("learner.cli.doctor:doctor", "What this machine can watch and enforce."),

@@ -4,8 +4,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from learner.errors import SbxError, UsageError
+from learner.history import find_profile
 from learner.profile import Profile, load
-from learner.store import profile_files, profile_path
+from learner.store import profile_files
 from learner.variables import Variables
 
 
@@ -27,8 +28,8 @@ PROFILE = ProfileType()
 
 
 def open_profile(name_or_file: str, variables: Variables) -> Profile:
-    """The profile of that name or in that file. Raises UsageError or InputFileError."""
-    return load(profile_path(name_or_file), variables)
+    """The profile of that name, version (NAME@VERSION) or in that file. Raises UsageError or InputFileError."""
+    return load(find_profile(name_or_file), variables)
 
 
 def only_profile() -> str:

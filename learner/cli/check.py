@@ -1,0 +1,113 @@
+"""``sbx check``: does a profile still fit what the command does?"""
+
+import os
+from pathlib import Path
+
+import click
+
+from learner import temporary
+from learner.cli.options import chosen, emit_json, enforcer_options, words_after_dashes
+from learner.cli.profiles import PROFILE, open_profile
+from learner.command import find
+from learner.drift import check as check_drift
+from learner.enforcers.choice import Choice, EnforcerName
+from learner.errors import MachineError, SbxError
+from learner.names import to_text
+from learner.store import trace_path
+from learner.trace import Trace, read_trace
+from learner.variables import Variables
+from reports.difference_words import Report
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--allow-unused", is_flag=True, help="What this run did not need is shown, but is no drift.")
+@click.option("--follow", is_flag=True, help="Run again with what was refused granted, to see what comes after it.")
+@click.option("--trace", "trace_file", metavar="FILE", type=click.Path(path_type=Path), help="Its trace.")
+@click.option("--json", "json_file", metavar="FILE|-", help="Write the result with stable keys here.")
+@click.option("-v", "--verbose", is_flag=True, help="Leave nothing out.")
+@enforcer_options
+@click.argument("profile", type=PROFILE, metavar="NAME|FILE")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
+def check(
+    allow_unused: bool,
+    follow: bool,
+    trace_file: Path | None,
+    json_file: str | None,
+    verbose: bool,
+    enforcer: str,
+    require: tuple[str, ...],
+    profile: str,
+    command: tuple[str, ...],
+) -> int:
+    """Run COMMAND (default: the profile's own) confined and traced, and say where the profile no longer fits.
+
+    Shown are the accesses that were refused and programs that were not started before (+), and what the profile has
+    and this run did not need (-). The profile stays as it is: `sbx learn --update` adds to it. A program that is
+    refused something may stop there: --follow goes on.
+
+    \b
+      sbx check vibe -- vibe -p "…"     did the same version begin to do something else?
+
+    Exit status: 0 it fits, 1 it does not, 125 to 127 the command could not be run. The command's own exit status is
+    shown, and is no drift.
+    """
+    here = Variables.here()
+    found = open_profile(profile, here)
+    target = find(words_after_dashes(command) or (found.command,))
+    variables = here.with_program(target.file)
+    temporary.use(variables.temporary)
+    choice = _chosen(enforcer, require)
+    if choice.enforcer.hides:
+        click.echo(
+            f"sbx: {choice.enforcer.name} hides what is not granted: what was then not tried is not seen", err=True
+        )
+    drift = check_drift(
+        target,
+        found,
+        choice.enforcer,
+        variables,
+        _learned(found.name, trace_file),
+        follow=follow,
+        on_round=lambda number: click.echo(f"sbx: confined run {number}", err=True) if number > 1 else None,
+    )
+    report = Report(drift.difference, f"{found.name} (profile)", "this run", profile, drift.variables)
+    if json_file:
+        from reports.difference_json import record
+
+        denied = [f"{d.access.operation} {to_text(d.access.object)} ({to_text(d.program)})" for d in drift.denied]
+        extra = {"status": drift.status, "interrupted": drift.interrupted, "denied": denied}
+        emit_json(json_file, record(report) | extra)
+    from rich.console import Console
+
+    from reports.difference_console import show
+
+    show(report, verbose=verbose, console=Console(stderr=True, highlight=False, markup=False, soft_wrap=True))
+    how = "was interrupted" if drift.interrupted else f"ended with {drift.status}"
+    click.echo(f"sbx: {len(drift.denied)} refused; the command {how}", err=True)
+    if drift.difference.removed and (drift.denied or drift.status):
+        click.echo("sbx: it may have needed more of the profile, had nothing been refused", err=True)
+    added, removed = bool(drift.difference.added), bool(drift.difference.removed)
+    return 1 if added or (removed and not allow_unused) else 0
+
+
+def _chosen(enforcer: str, require: tuple[str, ...]) -> Choice:
+    """By default Landlock: it refuses, where stronger ones hide, and what is hidden is often not even tried."""
+    if EnforcerName(enforcer) is EnforcerName.AUTO and not require:
+        try:
+            return chosen(EnforcerName.LANDLOCK, require)
+        except MachineError:
+            pass  # what else there is, then
+    return chosen(enforcer, require)
+
+
+def _learned(name: str, given: Path | None) -> Trace | None:
+    """The trace of the profile, if there is one that can be read; one that was named must be readable."""
+    if given is not None:
+        return read_trace(given)
+    kept = trace_path(name)
+    if not os.path.exists(kept):
+        return None
+    try:
+        return read_trace(Path(kept))
+    except SbxError:
+        return None
