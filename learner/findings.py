@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from learner.audit.brokers import Broker
 from learner.canaries import Outcome, Verdict
 from learner.derivation import Derived, SensitiveUse
 from learner.escapes.outcome import Released
@@ -35,6 +36,7 @@ class Result(NamedTuple):
     """Everything that one ``sbx learn`` or ``sbx verify`` found out.
 
     ``seconds`` by stage. ``news``: what was added to the profile that was there, None if none was updated.
+    ``brokers``: helpers outside of the gate that the program used or may use.
     """
 
     profile: str
@@ -45,6 +47,7 @@ class Result(NamedTuple):
     seconds: dict[str, float]
     problems: tuple[str, ...] = ()
     news: tuple[Novelty, ...] | None = None
+    brokers: tuple[Broker, ...] = ()
 
     @property
     def gaps(self) -> tuple[Gap, ...]:

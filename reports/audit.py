@@ -1,6 +1,5 @@
 """What ``sbx audit`` found, for a terminal, as markdown and as JSON."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -45,7 +44,7 @@ def console(shown: Shown, out: Console) -> None:
             Text.assemble(("layers    ", "bold"), f"{row.about}: ", (row.held.value, _HELD[row.held]), f": {row.why}")
         )
     for broker in shown.brokers:
-        out.print(Text.assemble(("broker    ", "bold"), _broker(broker, shown.variables)))
+        out.print(Text.assemble(("broker    ", "bold"), broker_text(broker, shown.variables)))
     if shown.profile and not shown.brokers:
         out.print(Text("broker    none is used, granted, or found at its usual place"))
     for gap in shown.report.gaps:
@@ -91,7 +90,7 @@ def markdown(shown: Shown) -> str:
         ]
         lines += [f"| {_cell(row.about)} | {row.held} | {_cell(row.why)} |" for row in shown.together]
         lines += ["", "## Brokers", ""]
-        lines += [f"- {_cell(_broker(broker, shown.variables))}" for broker in shown.brokers] or ["None."]
+        lines += [f"- {_cell(broker_text(broker, shown.variables))}" for broker in shown.brokers] or ["None."]
     if shown.report.gaps:
         lines += ["", "## Not looked at", ""]
         lines += [f"- {_cell(gap.item)}: {_cell(gap.reason)}" for gap in shown.report.gaps]
@@ -136,18 +135,13 @@ def broker_record(broker: Broker, variables: Variables) -> dict[str, Any]:
     }
 
 
-def broker_lines(brokers: tuple[Broker, ...], variables: Variables) -> Iterator[str]:
-    """One line for each broker, for the reports of `sbx learn` and `sbx verify`."""
-    for broker in brokers:
-        yield _broker(broker, variables)
-
-
 def place(finding: Finding, variables: Variables) -> str:
     """``FILE:LINE``, or the file alone."""
     return _path(finding.path, variables) + (f":{finding.line}" if finding.line else "")
 
 
-def _broker(broker: Broker, variables: Variables) -> str:
+def broker_text(broker: Broker, variables: Variables) -> str:
+    """What it is, how it can be reached, what it does for the agent, and who listens."""
     who = "nobody listens now"
     if broker.peer is not None:
         who = to_text(broker.peer.program) or "a process that may not be seen"

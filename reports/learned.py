@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
+from learner.audit.brokers import Reach
 from learner.canaries import Verdict
 from learner.escapes.escape import Family
 from learner.escapes.outcome import Released, Tried
@@ -12,6 +13,7 @@ from learner.minimal import Minimal
 from learner.names import to_text
 from learner.policy import CHANGES, Right, Scope
 from learner.words import endpoint, granted
+from reports.audit import broker_text
 
 _MANY = 12
 _LARGEST = 3
@@ -66,6 +68,9 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
     if trees:
         rows.append(("changes", Text("\n".join(trees))))
     rows.append(("network", Text("\n".join(endpoint(n) for n in policy.network) or "none")))
+    for broker in result.brokers:
+        if verbose or broker.reach is not Reach.THERE:
+            rows.append(("broker", Text(broker_text(broker, result.trace.header.variables), "yellow")))
     for use in result.cover.sensitive:
         verdict = "granted, as you asked" if use.granted else "not granted"
         if use.within:

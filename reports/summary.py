@@ -9,6 +9,7 @@ from learner.minimal import Minimal
 from learner.names import to_text
 from learner.policy import Witness, right_names
 from learner.words import granted
+from reports.audit import broker_record
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -78,6 +79,7 @@ def summary(result: Result) -> dict[str, Any]:
             },
             "escapes": _escapes(checked.escapes),
         },
+        "brokers": [broker_record(broker, trace.header.variables) for broker in result.brokers],
         "gaps": [{"item": g.item, "reason": g.reason} for g in result.gaps],
         "findings": list(findings(result)),
         "lost": (end.lost if end else 0) + trace.skipped,

@@ -11,6 +11,7 @@ import msgspec
 
 from learner import history, temporary
 from learner.agent_version import ask, find_agent
+from learner.audit.brokers import brokers
 from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json, enforcer_options
 from learner.cli.verification import check
 from learner.command import find
@@ -228,6 +229,7 @@ def learn(
         cover=found,
         verification=checked,
         surface=surface(found.policy, source.trace.accesses),
+        brokers=brokers(found.policy, source.trace.accesses, os.environ),
         seconds=seconds,
         problems=(*source.problems, *problems),
         news=news(existing.policy, found.policy) if existing else None,

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from learner import temporary
+from learner.audit.brokers import brokers
 from learner.cli.options import emit_json, enforcer_options, words_after_dashes
 from learner.cli.profiles import PROFILE
 from learner.cli.verification import check
@@ -106,6 +107,7 @@ def verify(
         cover=cover,
         verification=checked,
         surface=surface(cover.policy, trace.accesses),
+        brokers=brokers(cover.policy, trace.accesses, os.environ),
         seconds={"verify": round(time.monotonic() - started, 3)},
     )
     if json_file:
