@@ -23,7 +23,7 @@ _MADE = {
     Operation.SYMLINK: Kind.SYMLINK,
     Operation.BIND: Kind.SOCKET,
 }
-_MODES = {
+ACCESS_MODES = {
     Right.READ: os.R_OK,
     Right.LIST: os.R_OK,
     Right.EXEC: os.X_OK,
@@ -136,7 +136,7 @@ def _permitted(need: Need) -> bool:
     """Whether plain file permissions, asked from outside of the enforcer, let ``need`` pass."""
     mode = 0
     for right in need.right:
-        mode |= _MODES.get(right, os.W_OK | os.X_OK)
+        mode |= ACCESS_MODES.get(right, os.W_OK | os.X_OK)
     try:
         os.stat(need.path)
     except PermissionError:

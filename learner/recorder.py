@@ -43,7 +43,7 @@ class Recorder:
         self._programs = programs
         self._writer = writer
         self._resolver = Resolver()
-        self._accesses: set[Access] = set()
+        self._accesses: dict[Access, None] = {}  # in the order of first sight
         self._interpreted: dict[str, tuple[Interpreter, ...]] = {}
         self._places = header.variables.places
         self._failures = Failures(self._places)
@@ -78,6 +78,11 @@ class Recorder:
         return self._resolver.link_names
 
     # --- the result
+
+    @property
+    def in_order(self) -> tuple[Access, ...]:
+        """Each distinct access, in the order in which it was first seen."""
+        return tuple(self._accesses)
 
     def finish(self, end: TraceEnd, seconds: float) -> Trace:
         """The trace of a run that ended; its file is completed and closed."""
@@ -179,7 +184,7 @@ class Recorder:
     def _keep(self, access: Access) -> None:
         if access in self._accesses:
             return
-        self._accesses.add(access)
+        self._accesses[access] = None
         if access.outcome:
             self._failures.note(access, self._programs[access.program].label)
         if self._writer is None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from learner import census, derivation
+from learner.access import Access
 from learner.denials import Denial, as_done, denials, missing
 from learner.derivation import DEFAULT, Derived, Scale, add_found
 from learner.enforcers.enforcer import Enforcer
@@ -45,11 +46,15 @@ def make_tracer(name: TracerName) -> Tracer:
 
 
 class Run(NamedTuple):
-    """One traced run. ``file_problem``: why its trace file is incomplete, empty if it is whole."""
+    """One traced run. ``file_problem``: why its trace file is incomplete, empty if it is whole.
+
+    ``in_order``: the accesses in the order of first sight.
+    """
 
     trace: Trace
     end: TraceEnd
     file_problem: str = ""
+    in_order: tuple[Access, ...] = ()
 
 
 def record(
@@ -87,7 +92,7 @@ def record(
     except TracerError as problem:
         raise MachineError(str(problem), problem.remedy) from None
     trace = recorder.finish(end, time.monotonic() - started)
-    return Run(trace, end, writer.problem if writer else "")
+    return Run(trace, end, writer.problem if writer else "", recorder.in_order)
 
 
 def repeat(

@@ -16,6 +16,7 @@ _COMMANDS = {
     "verify": Lazy("learner.cli.verify:verify", "Ask the kernel whether a profile does what it says."),
     "run": Lazy("learner.cli.run:run", "Run a command confined by its profile."),
     "show": Lazy("learner.cli.show:show", "What a profile grants, and which program needs it."),
+    "diagnose": Lazy("learner.cli.diagnose:diagnose", "Why a command fails under its profile, and what mends it."),
     "why": Lazy("learner.cli.why:why", "Which grant admits a path, or which one would."),
     "audit": Lazy("learner.cli.audit:audit", "What an agent's own configuration and the project leave open."),
     "diff": Lazy("learner.cli.diff:diff", "What one profile, version or trace allows that another does not."),

@@ -15,8 +15,17 @@ from learner.cli.network import is_served, network_option, serve
 from learner.cli.options import allowed_paths, chosen, enforcer_options, prepared, show_choice, show_launch
 from learner.cli.profiles import PROFILE
 from learner.command import find
+from learner.diagnosis.hint import hint
 from learner.enforcers.enforcer import Confinement
-from learner.errors import InputFileError, LaunchError, MachineError, SbxError, UsageError
+from learner.errors import (
+    InputFileError,
+    LaunchError,
+    MachineError,
+    NotExecutable,
+    NotFound,
+    SbxError,
+    UsageError,
+)
 from learner.launch import ensure_directories, execute
 from learner.places import is_within
 from learner.policy import Policy
@@ -110,9 +119,24 @@ def run(
     limited = prepare(policy)
     if verbose:
         describe(limited)
-    if not verbose and not held.watched and not limited.supervised:
-        execute(target, limited)
-    return _watched(lambda: execute(target, limited), held, limited.check, verbose=verbose)
+    try:
+        if not verbose and not held.watched and not limited.supervised:
+            execute(target, limited)
+        status = _watched(lambda: execute(target, limited), held, limited.check, verbose=verbose)
+    except (NotExecutable, NotFound) as problem:
+        problem.remedy = "\n".join([problem.remedy, *_hint(ground, profile)])
+        raise
+    for line in _hint(ground, profile) if status else ():
+        click.echo(line, err=True)
+    return status
+
+
+def _hint(ground: Ground, profile: str | None) -> list[str]:
+    """How to find out why it failed. Only where sbx is still there to say it: what was exec'd speaks for itself.
+
+    This process may be confined by now, so nothing can be imported here.
+    """
+    return [] if profile is None or not ground.confined else [hint(profile, ground.words)]
 
 
 def _prepare(

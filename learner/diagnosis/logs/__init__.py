@@ -1,0 +1,1 @@
+"""Causes from what a log says, without running anything."""

@@ -1,0 +1,150 @@
+"""Running a command confined and traced, for a diagnosis: with an end to its time, and its accesses in order."""
+
+import os
+import signal
+import threading
+import time
+from typing import NamedTuple
+
+from learner.derivation import Derived
+from learner.diagnosis.case import Case
+from learner.diagnosis.machine import Host
+from learner.diagnosis.wrapper import Bwrap
+from learner.enforcers.choice import EnforcerName
+from learner.enforcers.enforcer import Enforcer
+from learner.launch import ensure_directories
+from learner.policy import Policy
+from learner.session import make_tracer, record
+from learner.trace import Trace
+from learner.variables import Variables
+from tracers.tracer import Command, TracerName
+
+USUAL = ("HOME", "PATH")
+"""Variables without which many programs fail (environ(7))."""
+
+
+class Watchdog:
+    """Ends the children of this process when the time is over, having looked at what they wait for."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self.waiting = ""
+
+    def __enter__(self) -> "Watchdog":
+        if self._seconds is not None:
+            self._before = set(_children(os.getpid()))
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _watch(self) -> None:
+        if self._over.wait(self._seconds):
+            return
+        tree = [pid for child in set(_children(os.getpid())) - self._before for pid in _family(child)]
+        said = [waits_for(pid) for pid in reversed(tree)]
+        self.waiting = next((one for one in said if one), "") or f"it was still running after {self._seconds:g} s"
+        while not self._over.wait(0.1):
+            for child in set(_children(os.getpid())) - self._before:
+                for pid in _family(child):
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        continue
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that ``pid`` has started (proc_pid_task(5), children)."""
+    found: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as names:
+                found += map(int, names.read().split())
+    except (OSError, ValueError):
+        pass
+    return found
+
+
+def _family(pid: int) -> list[int]:
+    """``pid`` and all its descendants, parents first."""
+    found = [pid]
+    for each in found:
+        found += _children(each)
+    return found
+
+
+def waits_for(pid: int) -> str:
+    """What a process waits for in words, "" if it is busy or waits for a child (/proc/PID/wchan, /proc/PID/syscall)."""
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            name = file.read().strip()
+        with open(f"/proc/{pid}/syscall") as file:
+            call = file.read().split()
+    except OSError:
+        return ""
+    if len(call) < 2 or call[0] == "running":
+        return ""
+    try:
+        what = os.readlink(f"/proc/{pid}/fd/{int(call[1], 16)}")
+    except (OSError, ValueError):
+        what = ""
+    if call[0] == "0" and what:  # read, on x86-64; elsewhere the number is another one, and only the name is told
+        return f"{name} waits to read from {what}"
+    if call[0] in ("42", "45", "47") and what:
+        return f"{name} waits for the network ({what})"
+    if call[0] == "61":
+        return ""  # wait4: its child knows more
+    return f"{name} waits in the kernel (system call {call[0]})"
+
+
+class Observed(NamedTuple):
+    """``case``: what was seen; ``trace``: the run."""
+
+    case: Case
+    trace: Trace
+    seconds: float
+
+
+def observe(
+    command: Command,
+    policy: Policy,
+    enforcer: Enforcer,
+    variables: Variables,
+    good: Trace | None,
+    wanted: Derived | None,
+    timeout: float | None = None,
+) -> Observed:
+    """Run ``command`` under ``policy`` by ``enforcer``. Raises MachineError, LaunchError."""
+    foreign = isinstance(enforcer, Bwrap)  # its policy says what it shows, not what is wanted
+    if not foreign:
+        ensure_directories(policy)
+    started = time.monotonic()
+    confinement = enforcer.prepare(policy)
+    try:
+        with Watchdog(timeout) as dog:
+            run = record(confinement.wrap(command), make_tracer(TracerName.PTRACE), variables)
+    finally:
+        confinement.close()
+    case = Case(
+        command=os.path.basename(command.argv[0]),
+        policy=policy,
+        enforcer=enforcer,
+        machine=Host(),
+        programs=tuple(program.label for program in run.trace.programs),
+        accesses=run.in_order,
+        status=run.end.status,
+        launch_errno=run.end.launch_errno,
+        good=good,
+        wanted=wanted,
+        unset=tuple(name for name in USUAL if name not in os.environ),
+        waiting=dog.waiting,
+        cwd=run.trace.header.cwd if foreign else "",
+        own=frozenset({"bwrap"}) if foreign or enforcer.name == EnforcerName.BUBBLEWRAP else frozenset(),
+        lineage=tuple(program.parent for program in run.trace.programs),
+    )
+    return Observed(case, run.trace, time.monotonic() - started)
