@@ -370,7 +370,8 @@ def test_without_user_namespaces_nothing_is_started(words: tuple[str, ...], home
             *("--protect", "--", "sh", "tool"),
         ],
         cwd=home / "work",
-        env={**os.environ, "HOME": str(home)},
+        # Root in there is not root out here, whose /tmp/sbx-0 may stand in the way.
+        env={**os.environ, "HOME": str(home), "TMPDIR": str(home)},
         capture_output=True,
         text=True,
         timeout=60,
