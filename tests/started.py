@@ -1,21 +1,26 @@
 """``sbx`` started as any user, from this process's own modules: the user need not be able to read the source."""
 
 import ctypes
+import importlib
 import os
+import pkgutil
 import sys
 import tempfile
 from typing import NamedTuple
 
-import learner.cli.ground
-import learner.cli.run
-import learner.interpreters
-import learner.levels
-import learner.vibecoding
+import learner
+import reports
+import tracers
 from learner.cli.main import main
 from tracers.tracer import exit_status
 
-LOADED = (learner.cli.ground, learner.cli.run, learner.interpreters, learner.levels, learner.vibecoding)
-"""What ``sbx run`` imports on its way, loaded before the fork."""
+LOADED = [
+    importlib.import_module(module.name)
+    for package in (learner, reports, tracers)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not module.name.endswith("__main__")
+] + [importlib.import_module(late) for late in ("dns.message", "encodings.ascii")]
+"""All that ``sbx`` may import on its way, loaded before the fork."""
 
 
 class Done(NamedTuple):
