@@ -1,0 +1,1 @@
+"""Policies in the formats of the sandboxes that people already use: one module for each."""

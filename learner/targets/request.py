@@ -1,0 +1,25 @@
+"""What an export is made of, read off this machine."""
+
+import os
+
+from learner.floor import find_floor
+from learner.policy import Policy
+from learner.profile import Profile
+from learner.targets.target import Request
+from learner.variables import Variables
+
+
+def request_for(profile: Profile, words: tuple[str, ...], variables: Variables) -> Request:
+    """``profile`` for a launch of ``words``: with the sensitive objects that its trees hold here, and its links."""
+    found = variables._replace(prefix=profile.prefix)
+    policy = profile.policy
+    denied = [mask.path for mask in find_floor(found).masks if _only_by_a_tree(policy, mask.path)]
+    links = [(link, os.readlink(link)) for link in policy.links if os.path.islink(link)]
+    return Request(profile, words, found, tuple(sorted(denied)), tuple(sorted(links)))
+
+
+def _only_by_a_tree(policy: Policy, path: str) -> bool:
+    """Whether ``path`` is open because a directory above it is, rather than on its own account."""
+    covering = [grant for grant in policy.grants if grant.covers(path)]
+    meant = any(grant.path == path or grant.path.startswith(path + "/") for grant in policy.grants)
+    return bool(covering) and not meant

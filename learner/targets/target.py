@@ -1,0 +1,68 @@
+"""The one shape of every target: a policy in, another tool's text and the gaps out. Pure: nothing is read or run."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from learner.gaps import Gap
+from learner.names import to_text
+from learner.policy import Grant, NetworkGrant
+from learner.profile import Profile
+from learner.targets.feature import Feature
+from learner.variables import Variables
+
+
+class Request(NamedTuple):
+    """What is to be exported.
+
+    ``words``: the command with its arguments. ``denied``: sensitive objects beneath granted trees, absolute, sorted:
+    to be refused where the format can. ``variables``: what this machine's directories are, for formats that have
+    variables of their own. ``links``: (symlink, text of its target) of the policy's links that exist here.
+    """
+
+    profile: Profile
+    words: tuple[str, ...]
+    variables: Variables
+    denied: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+
+
+class Export(NamedTuple):
+    """What was written, and what it does not say. The gaps are in ``data`` as comments too, if there can be any."""
+
+    data: bytes
+    gaps: tuple[Gap, ...]
+
+
+class Target(Protocol):
+    """Another tool's format."""
+
+    name: str
+    suffix: str
+    """Of the file that it is kept in, such as ``.json``."""
+
+    executable: bool
+    """Whether that file is a program."""
+
+    lacks: Mapping[Feature, str]
+    """What the format cannot say, and what comes instead."""
+
+    def export(self, request: Request) -> Export:
+        """``request`` in this format. What cannot be written in it (a name with a newline, say) is left out: a gap."""
+        ...
+
+    def admit(self, grants: tuple[Grant, ...], network: tuple[NetworkGrant, ...]) -> tuple[str, ...]:
+        """Lines to add to what a user already has, so that ``grants`` and ``network`` are admitted."""
+        ...
+
+
+def unsayable(paths: Iterable[str], reason: str) -> tuple[Gap, ...]:
+    """The gaps for names that a format cannot hold: they are left out of it."""
+    return tuple(Gap(f"left out: {to_text(path)}", reason) for path in sorted(set(paths)))
+
+
+def remarks(request: Request, gaps: Iterable[Gap]) -> tuple[str, ...]:
+    """The lines (printable, none empty) that begin every file which can hold comments."""
+    return (
+        f"{to_text(request.profile.name)}: what sbx learned that `{to_text(request.profile.command)}` needs.",
+        *(f"Not said here: {gap.item}: {gap.reason}" for gap in gaps),
+    )
