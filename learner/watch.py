@@ -5,13 +5,13 @@ command. Nobody would hold the limit for it afterwards.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import time
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
+from learner import kinship
 from learner.limits import TIMED_OUT, Held
 from tracers.tracer import exit_status
 
@@ -22,7 +22,6 @@ LINGER_SECONDS = 2.0
 _KILL_SECONDS = 10.0
 _PAUSE_SECONDS = 0.02
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 class Ended(NamedTuple):
@@ -44,16 +43,14 @@ def watch(start: Callable[[], NoReturn], held: Held) -> Ended:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     ignoring = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody learns how a child ended
     if held.watched:
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        kinship.adopt_orphans()
     parent = os.getpid()
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGCHLD, ignoring)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if held.watched:
-            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(TIMED_OUT)
+            kinship.die_with_parent(parent, TIMED_OUT)
         start()
     try:
         return _wait(child, held, watched)
@@ -138,9 +135,3 @@ def descendants() -> tuple[int, ...]:
 def _send(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-
-
-def _prctl(option: int, value: int) -> None:
-    """prctl(2). Neither of the options used can fail."""
-    rest = (ctypes.c_ulong(0),) * 3
-    ctypes.CDLL(None).prctl(ctypes.c_int(option), ctypes.c_ulong(value), *rest)

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from learner.enforcers import kernel
 from learner.enforcers.choice import namespace_obstacle
 from learner.enforcers.enforcer import Strength
-from learner.enforcers.namespaces import hide_directories_from_exec, map_ids
+from learner.enforcers.namespaces import hide_directories_from_exec
 from learner.errors import MachineError
 from learner.floor import Floor
 from learner.gaps import Gap
+from learner.settings import map_ids
 from tracers.tracer import Command
 
 _ROOM = "/proc"

@@ -22,7 +22,7 @@ from learner.enforcers.view import HostView
 from learner.gaps import Gap
 from learner.places import is_within
 from learner.policy import CHANGES, Policy, Right, Scope
-from learner.settings import write_setting
+from learner.settings import map_ids
 from tracers.tracer import Command
 
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1  # linux/sockios.h, linux/if.h
@@ -121,14 +121,6 @@ def enter(what: Plan, *, own_network: bool) -> None:
         os.chdir("/")
     kernel.no_new_privileges()
     kernel.drop_capabilities(capabilities)
-
-
-def map_ids(uid: int, gid: int) -> None:
-    """Keep these ids in the user namespace that was just entered."""
-    # Without this an unprivileged user may not map groups: dropping one could open a file (user_namespaces(7)).
-    write_setting("/proc/self/setgroups", "deny")
-    write_setting("/proc/self/uid_map", f"{uid} {uid} 1")
-    write_setting("/proc/self/gid_map", f"{gid} {gid} 1")
 
 
 def _cwd() -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from learner.escapes.escape import Void
+from learner.settings import map_ids
 
 CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x20000000, 0x10000000, 0x40000000  # linux/sched.h
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18  # linux/mount.h
@@ -75,12 +76,7 @@ def own_user_namespace(flags: int) -> None:
     libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: one that changed its user may not write its own files in /proc
     unshare(CLONE_NEWUSER | flags)
     with contextlib.suppress(PermissionError, FileNotFoundError):  # no mapping, but capabilities all the same
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-            fd = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(fd, text.encode())
-            finally:
-                os.close(fd)
+        map_ids(uid, gid)
 
 
 def own_mounts(flags: int = 0) -> None:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from learner import kinship
 from learner.enforcers.enforcer import Confinement, Enforcer
 from learner.escapes import ipc, kernel, namespaces, network
-from learner.escapes.calls import CLONE_NEWNET, libc, own_mounts
+from learner.escapes.calls import CLONE_NEWNET, own_mounts
 from learner.escapes.escape import Attempt, Escape, Ground, Void
 from learner.escapes.outcome import Released, Tried, Verdict
 from learner.escapes.table import TABLE
@@ -25,7 +26,6 @@ from learner.probe import NoAnswer
 
 SECONDS = 3.0
 """What one attempt may take: they take milliseconds."""
-_PR_SET_PDEATHSIG = 1
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -184,7 +184,7 @@ def _in_warden(jobs: list[_Job], confinement: Confinement | None, nested: bool, 
 
 def _watch_over(jobs: list[_Job], confinement: Confinement | None, nested: bool, seconds: float) -> list[Answer]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
+    kinship.die_with_parent(os.getppid())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError, Void):
         ipc.make_key(jobs[0].ground.token)
@@ -209,18 +209,15 @@ def _nest(jobs: list[_Job]) -> list[_Job]:
     ]
 
 
-def _die_with_parent() -> None:
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
 def _tried(job: _Job, seconds: float) -> Answer:
     """One job in a child of its own, which may crash, hang or ruin itself."""
     read_end, write_end = os.pipe()
+    warden = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
             os.setpgid(0, 0)
-            _die_with_parent()
+            kinship.die_with_parent(warden)
             answer = _answer(job)
             os.write(write_end, msgspec.json.encode(answer)[:4096])
         finally:

@@ -2,10 +2,10 @@
 
 import contextlib
 import errno
+import functools
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from learner import kinship
 from learner.errors import MachineError
 from learner.escapes import ipc
-from learner.escapes.calls import end, libc
+from learner.escapes.calls import end
 from learner.escapes.escape import Escape, Family, Ground, Outsider, Shared, Void
 from learner.escapes.programs import static_program
 from learner.escapes.sockets import SERVICES
@@ -24,7 +25,6 @@ from learner.places import Map
 from learner.policy import NO_RIGHT, Grant, Policy, Right, Scope
 from learner.probe import NAME
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBRARY_BYTES = 1 << 20
 _MPTCP = 262
 
@@ -182,7 +182,7 @@ def _outsider(top: str, token: bytes) -> Iterator[Outsider]:
             stderr=subprocess.DEVNULL,
             cwd=top,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - sbx has no threads
+            preexec_fn=functools.partial(kinship.die_with_parent, os.getpid()),  # noqa: PLW1509 - sbx has no threads
         )
     try:
         with open(f"/proc/{process.pid}/stat") as file:
@@ -192,10 +192,6 @@ def _outsider(top: str, token: bytes) -> Iterator[Outsider]:
     finally:
         process.kill()
         process.wait()
-
-
-def _die_with_parent() -> None:
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 _RUN = ("/run/user/{uid}", "/run")
@@ -239,9 +235,10 @@ def _unlink(path: str) -> None:
 @contextmanager
 def _helper(listener: socket.socket, secret: str) -> Iterator[None]:
     """A process that hands the secret, opened, to whoever connects."""
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _die_with_parent()
+        kinship.die_with_parent(parent)
         try:
             while True:
                 peer, _ = listener.accept()

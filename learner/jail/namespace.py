@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from learner.jail import dns, netlink, nft, privileges
+from learner.enforcers import kernel
+from learner.jail import dns, netlink, nft
 from learner.jail.addresses import NETWORK, OWN
-from learner.settings import write_setting
+from learner.settings import map_ids, write_setting
 
 LISTENER_PORT = 1
 """Where redirected connections arrive: a port that no program uses (tcpmux, RFC 1078, historic)."""
@@ -39,30 +40,25 @@ def _step(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        raise OSError(problem.errno, problem.strerror, name) from None
+        raise OSError(problem.errno, os.strerror(problem.errno or 0), name) from None
 
 
 def separate(hide: Iterable[str] = ()) -> None:
     """Enter a user and network namespace of our own; also a mount namespace in which files ``hide`` are unreachable."""
     hidden = [path for path in hide if os.path.exists(path)]
     uid, gid = os.geteuid(), os.getegid()
-    flags = privileges.CLONE_NEWUSER | privileges.CLONE_NEWNET | (privileges.CLONE_NEWNS if hidden else 0)
+    flags = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNET | (kernel.CLONE_NEWNS if hidden else 0)
     whole = uid == 0 and _mapped_by_helper(flags)
     if not whole:
         with _step("user namespace"):
             if uid != 0:
-                privileges.unshare(flags)
-            for name, text in (
-                ("setgroups", "deny"),
-                ("uid_map", f"{uid} {uid} 1"),
-                ("gid_map", f"{gid} {gid} 1"),
-            ):
-                write_setting(f"/proc/self/{name}", text)
+                kernel.unshare(flags)
+            map_ids(uid, gid)
     if hidden:
         with _step("mount namespace"):
-            privileges.private_mounts()
+            kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
             for path in hidden:
-                privileges.hide_file(path)
+                kernel.mount("/dev/null", path, None, kernel.MS_BIND)
 
 
 def _mapped_by_helper(flags: int) -> bool:
@@ -89,7 +85,7 @@ def _mapped_by_helper(flags: int) -> bool:
     os.close(ready_read)
     try:
         with _step("user namespace"):
-            privileges.unshare(flags)
+            kernel.unshare(flags)
         os.write(ready_write, b"x")
     finally:
         os.close(ready_write)

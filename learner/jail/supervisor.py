@@ -6,8 +6,8 @@
      └── supervisor ── the filter; adopts every orphan of the program
           └── program ── enters the jail, confines itself, execs
 
-If sbx is killed, the supervisor notices (the pipe ``alive`` closes) and ends everything; if the supervisor is, the
-program is killed by the kernel and sbx ends the rest. Without a filter nothing in the jail reaches the network.
+If sbx is killed, the supervisor notices (the pipe ``alive`` closes) and ends everything; if the supervisor is, sbx
+adopts the program and all that it started, and ends them. Without a filter nothing in the jail reaches the network.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ from typing import NamedTuple, NoReturn, Protocol
 
 import msgspec
 
+from learner import kinship
 from learner.errors import LaunchError, NotExecutable, NotFound, SbxError
-from learner.jail import privileges
 from learner.jail.attempts import Attempt, Ledger
 from learner.jail.loop import READ, Loop
 from learner.jail.permission import NotPermitted
@@ -77,7 +77,7 @@ def run(network: Network, become: Callable[[], NoReturn]) -> Ended:
     """
     report, failure, alive = _pipe(), _pipe(), _pipe()
     before = frozenset(_children())
-    privileges.adopt_orphans()
+    kinship.adopt_orphans()
     previous = {number: signal.getsignal(number) for number in (*_KEYS, *_PASSED_ON, signal.SIGTSTP)}
     supervisor = os.fork()
     if supervisor == 0:
@@ -90,7 +90,7 @@ def run(network: Network, become: Callable[[], NoReturn]) -> Ended:
     network.close()
     for descriptor in (report.write, failure.write, alive.read):
         os.close(descriptor)
-    privileges.ignore_keys()
+    kinship.ignore_keys()
     for number in _PASSED_ON:
         if previous[number] is not signal.SIG_IGN:
             signal.signal(number, lambda n, _frame: _kill(supervisor, n))
@@ -115,16 +115,15 @@ def run(network: Network, become: Callable[[], NoReturn]) -> Ended:
 
 def _supervise(network: Network, become: Callable[[], NoReturn], report: int, failure: int, alive: int) -> None:
     """The supervisor: returns when everything is over."""
-    privileges.adopt_orphans()
+    kinship.adopt_orphans()
     sbx = os.getppid()
-    me = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(report)
         os.close(alive)
-        _child(become, failure, me)
+        _child(become, failure)
     os.close(failure)
-    privileges.ignore_keys()
+    kinship.ignore_keys()
     wake_read, wake_write = _pipe()
     for descriptor in (wake_read, wake_write):
         os.set_blocking(descriptor, False)
@@ -155,7 +154,7 @@ def _supervise(network: Network, become: Callable[[], NoReturn], report: int, fa
     os._exit(0)
 
 
-def _child(become: Callable[[], NoReturn], failure: int, supervisor: int) -> NoReturn:
+def _child(become: Callable[[], NoReturn], failure: int) -> NoReturn:
     try:
         become()
     except SbxError as problem:

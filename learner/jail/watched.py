@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from learner import kinship
 from learner.errors import LaunchError
-from learner.jail import privileges
 from learner.jail.attempts import Attempt
 from learner.jail.jail import Jail
 from learner.jail.permission import obstacle
@@ -44,7 +44,7 @@ class WatchedTracer:
                     os._exit(0)
                 os.close(over_write)
                 os.close(report_read)
-                privileges.ignore_keys()
+                kinship.ignore_keys()
                 jail.serve(over_read, lambda attempts, names: _report(report_write, attempts, names))
             finally:
                 os._exit(0)

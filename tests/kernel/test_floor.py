@@ -20,12 +20,12 @@ from learner.enforcers import floor as floors
 from learner.enforcers import kernel
 from learner.enforcers.choice import namespace_obstacle
 from learner.enforcers.enforcer import Confinement
-from learner.enforcers.namespaces import map_ids
 from learner.errors import MachineError
 from learner.findings import Result, Verification, findings
 from learner.floor import find_floor
 from learner.policy import Policy
 from learner.session import derive, make_tracer, record
+from learner.settings import map_ids
 from learner.surface import surface
 from learner.variables import Variables
 from tracers.tracer import TracerName
