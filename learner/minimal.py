@@ -81,9 +81,9 @@ def minimal(accesses: Sequence[tuple[Access, str]], policy: Policy, enforcer: En
 
     Raises :class:`learner.probe.NoAnswer`, MachineError.
     """
-    grants: tuple[AnyGrant, ...] = (*policy.grants, *policy.network)
+    grants = _grants(policy)
     wanted = _controlled(demands(accesses, policy, enforcer))
-    search = _Search(grants, wanted, frozenset(access.object for access, _ in accesses), enforcer)
+    search = _Search(policy, wanted, frozenset(access.object for access, _ in accesses), enforcer)
     verdicts = search.run()
     kept = [number for number in range(len(grants)) if verdicts[number] is not None]
     used: dict[int, Right] = defaultdict(lambda: NO_RIGHT)
@@ -91,7 +91,7 @@ def minimal(accesses: Sequence[tuple[Access, str]], policy: Policy, enforcer: En
         for number in demand.givers:
             used[number] |= demand.right
     return Minimal(
-        policy=msgspec.structs.replace(_without(grants, frozenset(kept)), links=policy.links),
+        policy=_only(policy, frozenset(kept)),
         proved=tuple(v for v in verdicts if isinstance(v, Proof)),
         dropped=tuple(g for g, v in zip(grants, verdicts, strict=True) if v is None),
         unproved=tuple(v for v in verdicts if isinstance(v, Unproved)),
@@ -183,10 +183,9 @@ def _controlled(wanted: list[Demand]) -> list[Demand]:
 
 
 class _Search:
-    def __init__(
-        self, grants: tuple[AnyGrant, ...], wanted: list[Demand], recorded: frozenset[str], enforcer: Enforcer
-    ) -> None:
-        self._grants = grants
+    def __init__(self, policy: Policy, wanted: list[Demand], recorded: frozenset[str], enforcer: Enforcer) -> None:
+        self._policy = policy
+        self._grants = grants = _grants(policy)
         self._recorded = recorded
         self._enforcer = enforcer
         self._left = frozenset(range(len(grants)))
@@ -245,7 +244,7 @@ class _Search:
         if not probes:
             return None, False
         silent = False
-        confinement = self._enforcer.prepare(_without(self._grants, others))
+        confinement = self._enforcer.prepare(_only(self._policy, others))
         try:
             for batch in (probes[:_FEW], probes[_FEW:]):
                 for one, code in zip(batch, probe.run(batch, confinement) if batch else (), strict=True):
@@ -273,10 +272,16 @@ def _obstacles(undecided: list[Demand]) -> str:
     return "; ".join(sorted({d.obstacle or "no answer" for d in undecided}))
 
 
-def _without(grants: tuple[AnyGrant, ...], kept: frozenset[int]) -> Policy:
-    """The policy of the grants whose numbers are ``kept``."""
-    chosen = [g for n, g in enumerate(grants) if n in kept]
-    return Policy(
-        tuple(g for g in chosen if isinstance(g, Grant)),
-        tuple(g for g in chosen if isinstance(g, NetworkGrant)),
+def _grants(policy: Policy) -> tuple[AnyGrant, ...]:
+    """The grants of ``policy``, by number."""
+    return (*policy.grants, *policy.network)
+
+
+def _only(policy: Policy, kept: frozenset[int]) -> Policy:
+    """``policy`` with no other grants than those whose numbers are ``kept``."""
+    chosen = [g for n, g in enumerate(_grants(policy)) if n in kept]
+    return msgspec.structs.replace(
+        policy,
+        grants=tuple(g for g in chosen if isinstance(g, Grant)),
+        network=tuple(g for g in chosen if isinstance(g, NetworkGrant)),
     )

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from learner.names import to_text
 from learner.places import ancestors
 from learner.policy import CHANGES, DIRECTORY_RIGHTS, Grant, Policy
+from learner.resolver import MAX_LINKS
 
 _REPLACE = CHANGES & DIRECTORY_RIGHTS
-_MOST_LINKS = 40  # path_resolution(7)
 
 
 class Anchor(NamedTuple):
@@ -60,7 +60,7 @@ def _walk(path: str) -> tuple[list[str], str]:
         with contextlib.suppress(OSError):
             text = os.readlink(here)
             links.append(here)
-            if len(links) > _MOST_LINKS:
+            if len(links) > MAX_LINKS:
                 break
             here = "/" if text.startswith("/") else os.path.dirname(here)
             rest = [*text.split("/"), *rest]

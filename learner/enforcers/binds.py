@@ -18,6 +18,7 @@ from learner.gaps import Gap
 from learner.names import to_text
 from learner.places import ancestors, is_within
 from learner.policy import ALWAYS, CHANGES, DIRECTORY_RIGHTS, NO_RIGHT, Grant, Policy, Right, Scope
+from learner.resolver import MAX_LINKS
 
 FARMS = ("/dev", "/etc/alternatives", "/lib", "/lib64", "/usr/lib64", "/usr/local/bin", "/usr/bin", "/bin")
 """Directories of links that lead programs to what is installed: standard streams, Debian's alternatives, the loader's
@@ -30,7 +31,6 @@ MAX_NAMES = 4096
 """Names that a directory granted for listing alone may have; each is made anew at every start."""
 
 _UNNEEDED = ".gz"  # manual pages, which make up most of /etc/alternatives
-_MAX_LINKS = 40  # path_resolution(7)
 _PROCESS = re.compile(r"/proc/(self|thread-self|\d+)(/|\Z)")
 _ON_FILES = ~DIRECTORY_RIGHTS
 _WRITES = Right.WRITE | Right.TRUNCATE | Right.ATTRIBUTES
@@ -273,7 +273,7 @@ class _Planner:
                 if strict and self._policy.rights_on(at) & CHANGES:
                     return _Walked("", problem="a symlink in a place that the program may change")
                 links.append((here, self._view.readlink(here)))
-                if len(links) > _MAX_LINKS:
+                if len(links) > MAX_LINKS:
                     return _Walked("", problem="a loop of symlinks")
                 text = links[-1][1]
                 at = "/" if text.startswith("/") else at
