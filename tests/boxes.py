@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from children import area_of, in_child
+import pytest
+from children import area_of, in_child, listing
 
 from learner.enforcers.enforcer import Confinement
 from learner.launch import execute
@@ -202,3 +203,23 @@ INT80 = "int80(20)"
 
 CONTROLS: dict[str, int] = {IO_URING: errno.EFAULT, TIOCSTI: errno.ENOTTY, REMOUNT: errno.EINVAL}
 """What unconfined attacks answer if not 0: from deeper in the kernel than any refusal."""
+
+
+def refused(make: Make, box: Box, attack: str, refusals: set[int]) -> None:
+    """Check that ``attack`` works unconfined, is refused with one of ``refusals`` by ``make``, and changes nothing."""
+    policy = box_policy(box)
+    before = listing(box.top)
+    directory = os.open(box.top, os.O_RDONLY)
+    try:
+        control = attempt(None, policy, box, attack, inherit=directory)
+        if attack == CREATE and control == 0:
+            os.unlink(f"{box.top}/library/new")
+        if attack == CHMOD:
+            os.chmod(f"{box.top}/library/book", 0o644)
+        if attack == MPTCP and control:
+            pytest.skip("this kernel has no MPTCP")
+        assert control == CONTROLS.get(attack, 0)
+        assert attempt(make, policy, box, attack, inherit=directory) in refusals
+    finally:
+        os.close(directory)
+    assert listing(box.top) == before
