@@ -1,10 +1,10 @@
 """The companion filter, run by a small interpreter of classic BPF on calls of every kind."""
 
 import errno
-import struct
 
 import pytest
 from accesses import policy
+from bpf import ALLOW, ERRNO, verdict
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +13,6 @@ from learner.policy import NetworkAction, NetworkGrant, Policy
 from tracers.abi import AARCH64, I386, X32_BIT, X86_64, Abi
 from tracers.events import Transport
 
-ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 NATIVE = [pytest.param(X86_64, id="x86_64"), pytest.param(AARCH64, id="aarch64")]
 CLONE_NEWUSER, CLONE_NEWTIME, SIGCHLD, CLONE_VM = 0x10000000, 0x80, 17, 0x100
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK, AF_ALG = 1, 2, 10, 16, 17, 40, 38
@@ -26,30 +25,11 @@ SPECIAL = {"socket", "ioctl", "clone", "unshare", "sendto", "sendmsg", "sendmmsg
 
 def run(code: bytes, arch: int, number: int, *args: int) -> int:
     """The errno that the filter answers, 0 if it lets the call pass."""
-    padded = (*args, 0, 0, 0, 0, 0, 0)[:6]
-    data = struct.pack("=IIQ6Q", number, arch, 0, *(a & 0xFFFFFFFFFFFFFFFF for a in padded))
-    ops = [struct.unpack_from("=HBBI", code, i) for i in range(0, len(code), 8)]
-    at, accumulator = 0, 0
-    while True:
-        op, yes, no, value = ops[at]
-        at += 1
-        if op == 0x20:
-            (accumulator,) = struct.unpack_from("=I", data, value)
-        elif op == 0x54:
-            accumulator &= value
-        elif op == 0x15:
-            at += yes if accumulator == value else no
-        elif op == 0x35:
-            at += yes if accumulator >= value else no
-        elif op == 0x45:
-            at += yes if accumulator & value else no
-        elif op == 0x06:
-            if value == ALLOW:
-                return 0
-            assert value & 0xFFFF0000 == ERRNO
-            return int(value & 0xFFFF)
-        else:
-            raise AssertionError(hex(op))
+    said = verdict(code, arch, number, *args)
+    if said == ALLOW:
+        return 0
+    assert said & 0xFFFF0000 == ERRNO
+    return said & 0xFFFF
 
 
 MACHINES = {X86_64.audit_arch: "x86_64", AARCH64.audit_arch: "aarch64"}

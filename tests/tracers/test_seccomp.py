@@ -1,38 +1,15 @@
-"""The BPF filter, run by a small interpreter of its own, on every call of every ABI."""
+"""The BPF filter, on every call of every ABI."""
 
-import struct
 import termios
 
 import pytest
+from bpf import ALLOW, verdict
 
 from tracers import seccomp
 from tracers.abi import AARCH64, ARM, I386, X32_BIT, X86_64, Abi
 from tracers.calls import CONTEXT, SHAPES
 
-ALLOW, TRACE = 0x7FFF0000, 0x7FF00000
-
-
-def run(program: bytes, arch: int, number: int, args: tuple[int, ...] = ()) -> int:
-    """What the kernel would return for a call: classic BPF as far as the filter uses it (linux/filter.h)."""
-    padded = (*args, 0, 0, 0, 0, 0, 0)[:6]
-    data = struct.pack("=IIQ6Q", number, arch, 0, *(a & 0xFFFFFFFFFFFFFFFF for a in padded))
-    code = [struct.unpack_from("=HBBI", program, i) for i in range(0, len(program), 8)]
-    at, accumulator = 0, 0
-    while True:
-        op, yes, no, value = code[at]
-        at += 1
-        if op == 0x20:
-            (accumulator,) = struct.unpack_from("=I", data, value)
-        elif op == 0x05:
-            at += value
-        elif op == 0x15:
-            at += yes if accumulator == value else no
-        elif op == 0x35:
-            at += yes if accumulator >= value else no
-        elif op == 0x06:
-            return int(value)
-        else:
-            raise AssertionError(hex(op))
+TRACE = 0x7FF00000  # linux/seccomp.h
 
 
 PAIRS = [pytest.param(X86_64, I386, id="x86_64"), pytest.param(AARCH64, ARM, id="aarch64")]
@@ -48,7 +25,7 @@ def test_traces_what_has_a_shape_and_nothing_else(native: Abi, foreign: Abi) -> 
         if name in special:
             continue
         wanted = TRACE if name in SHAPES or name in CONTEXT else ALLOW
-        assert run(program, native.audit_arch, number) == wanted, name
+        assert verdict(program, native.audit_arch, number) == wanted, name
 
 
 @pytest.mark.parametrize(("native", "foreign"), PAIRS)
@@ -66,29 +43,29 @@ def test_the_calls_that_matter_are_in_the_table(native: Abi, foreign: Abi) -> No
 
 def test_32_bit_calls_are_traced_by_their_own_numbers() -> None:
     program = seccomp.program(X86_64, I386)
-    assert run(program, I386.audit_arch, 5) == TRACE  # open; 5 is fstat on x86-64
-    assert run(program, X86_64.audit_arch, 5) == ALLOW
-    assert run(program, I386.audit_arch, 102) == TRACE  # socketcall
-    assert run(program, I386.audit_arch, 4) == ALLOW  # write; 4 is stat on x86-64
-    assert run(program, X86_64.audit_arch, 4) == TRACE
+    assert verdict(program, I386.audit_arch, 5) == TRACE  # open; 5 is fstat on x86-64
+    assert verdict(program, X86_64.audit_arch, 5) == ALLOW
+    assert verdict(program, I386.audit_arch, 102) == TRACE  # socketcall
+    assert verdict(program, I386.audit_arch, 4) == ALLOW  # write; 4 is stat on x86-64
+    assert verdict(program, X86_64.audit_arch, 4) == TRACE
 
 
 def test_every_call_of_an_abi_without_a_table_is_traced() -> None:
     program = seccomp.program(AARCH64, ARM)
-    assert {run(program, ARM.audit_arch, n) for n in range(500)} == {TRACE}
+    assert {verdict(program, ARM.audit_arch, n) for n in range(500)} == {TRACE}
 
 
 def test_x32_and_unknown_architectures_are_traced() -> None:
     program = seccomp.program(X86_64, I386)
-    assert run(program, X86_64.audit_arch, X32_BIT | 1) == TRACE
-    assert run(program, 0x12345678, 1) == TRACE
+    assert verdict(program, X86_64.audit_arch, X32_BIT | 1) == TRACE
+    assert verdict(program, 0x12345678, 1) == TRACE
 
 
 def test_ioctl_stops_only_for_commands_that_act() -> None:
     program = seccomp.program(X86_64, I386)
     for command in seccomp.SKIPPED_IOCTLS:
-        assert run(program, X86_64.audit_arch, 16, (0, command)) == ALLOW
-    assert run(program, X86_64.audit_arch, 16, (0, termios.TIOCSTI)) == TRACE
+        assert verdict(program, X86_64.audit_arch, 16, 0, command) == ALLOW
+    assert verdict(program, X86_64.audit_arch, 16, 0, termios.TIOCSTI) == TRACE
 
 
 @pytest.mark.parametrize(
@@ -106,4 +83,4 @@ def test_ioctl_stops_only_for_commands_that_act() -> None:
 )
 def test_sendto_stops_for_addresses_and_possible_questions(address: int, length: int, wanted: int) -> None:
     program = seccomp.program(X86_64, I386)
-    assert run(program, X86_64.audit_arch, 44, (3, 0x1000, length, 0, address, 16)) == wanted
+    assert verdict(program, X86_64.audit_arch, 44, 3, 0x1000, length, 0, address, 16) == wanted
