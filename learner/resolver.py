@@ -11,8 +11,7 @@ import stat
 from typing import NamedTuple
 
 from learner.access import UNNAMED, Kind
-
-MAX_LINKS = 40  # MAXSYMLINKS, linux/namei.h
+from learner.links import MAX_LINKS
 
 _KINDS = {
     stat.S_IFREG: Kind.FILE,

@@ -4,8 +4,8 @@ import os
 from typing import NamedTuple, Protocol
 
 from learner.interpreters import BINPRM_BUF_SIZE, Interpreter, interpreters
+from learner.links import walk
 
-MAX_LINKS = 40  # MAXSYMLINKS, linux/namei.h
 _ELF_MACHINES = {0x03: "i386", 0x28: "arm", 0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64"}
 """``e_machine`` (elf.h) in the words of uname -m."""
 _FOREIGN = {"x86_64": ("i386",), "aarch64": ("arm",)}
@@ -103,26 +103,7 @@ class Host:
 
     def links(self, path: str) -> tuple[tuple[str, str], ...]:
         """See :class:`Machine`."""
-        found: list[tuple[str, str]] = []
-        todo = path.split("/")[::-1]
-        at = "/"
-        while todo and len(found) < MAX_LINKS:
-            part = todo.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                at = os.path.dirname(at)
-                continue
-            here = os.path.join(at, part)
-            try:
-                text = os.readlink(here)
-            except (OSError, ValueError):
-                at = here
-                continue
-            found.append((here, text))
-            at = "/" if text.startswith("/") else at
-            todo.extend(reversed(text.split("/")))
-        return tuple(found)
+        return walk(path).links
 
     def permits(self, path: str, mode: int) -> bool:
         """See :class:`Machine`."""

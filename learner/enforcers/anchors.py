@@ -5,14 +5,13 @@ on whatever the symlink names: a key, say. So no symlink is followed that the po
 what it leads to is granted anyway.
 """
 
-import contextlib
 import os
 from typing import NamedTuple
 
+from learner.links import walk
 from learner.names import to_text
 from learner.places import ancestors
 from learner.policy import CHANGES, DIRECTORY_RIGHTS, Grant, Policy
-from learner.resolver import MAX_LINKS
 
 _REPLACE = CHANGES & DIRECTORY_RIGHTS
 
@@ -38,30 +37,8 @@ def anchor(grant: Grant, policy: Policy) -> Anchor:
 def _trusted(grant: Grant, real: str, policy: Policy) -> bool:
     if real == grant.path or not grant.rights & ~policy.rights_on(real):
         return True
-    links, end = _walk(grant.path)
-    places = [os.path.dirname(link) for link in links]
+    links, end = walk(grant.path)
+    places = [os.path.dirname(link) for link, _ in links]
     if end != real:  # it changes while we look, or is no path at all (/proc/self/fd/1)
         places += ancestors(grant.path)
     return not any(policy.rights_on(place) & _REPLACE for place in places)
-
-
-def _walk(path: str) -> tuple[list[str], str]:
-    """(symlinks on the way, where it ends)."""
-    links: list[str] = []
-    here, rest = "/", path.split("/")
-    while rest:
-        part = rest.pop(0)
-        if part in ("", "."):
-            continue
-        if part == "..":
-            here = os.path.dirname(here)
-            continue
-        here = os.path.join(here, part)
-        with contextlib.suppress(OSError):
-            text = os.readlink(here)
-            links.append(here)
-            if len(links) > MAX_LINKS:
-                break
-            here = "/" if text.startswith("/") else os.path.dirname(here)
-            rest = [*text.split("/"), *rest]
-    return links, here

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from learner.enforcers.view import View
 from learner.gaps import Gap
+from learner.links import MAX_LINKS
 from learner.names import to_text
 from learner.places import ancestors, is_within
 from learner.policy import ALWAYS, CHANGES, DIRECTORY_RIGHTS, NO_RIGHT, Grant, Policy, Right, Scope
-from learner.resolver import MAX_LINKS
 
 FARMS = ("/dev", "/etc/alternatives", "/lib", "/lib64", "/usr/lib64", "/usr/local/bin", "/usr/bin", "/bin")
 """Directories of links that lead programs to what is installed: standard streams, Debian's alternatives, the loader's

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from learner.access import Kind
-from learner.resolver import MAX_LINKS, Resolver
+from learner.links import MAX_LINKS
+from learner.resolver import Resolver
 
 PID = os.getpid()
 
