@@ -37,6 +37,8 @@ class Imported(NamedTuple):
     refused: tuple[Refusal, ...] = ()
     name: str = ""
     command: str = ""
+    excluded: tuple[str, ...] = ()
+    """Groups of the sandbox's own that it does without."""
 
 
 class Reader(Protocol):

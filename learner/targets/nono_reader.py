@@ -74,11 +74,21 @@ class _Network(msgspec.Struct, frozen=True):
     port_allow: list[int] = []
 
 
+class _Conditioned(msgspec.Struct, frozen=True):
+    name: str
+
+
+class _Groups(msgspec.Struct, frozen=True):
+    include: list[str | _Conditioned] = []
+    exclude: list[str | _Conditioned] = []
+
+
 class _Form(msgspec.Struct, frozen=True):
     meta: _Meta = _Meta()
     filesystem: dict[str, list[str | _Conditional]] = {}
     network: _Network = _Network()
     workdir: _Workdir = _Workdir()
+    groups: _Groups = _Groups()
     binary: str | None = None
     extends: Any = None
 
@@ -116,7 +126,13 @@ class NonoReader:
             grants.append(grant(_WORKDIR[form.workdir.access], variables.project))
         network = _network(form.network, gaps)
         return Imported(
-            tuple(grants), network, tuple(dict.fromkeys(gaps)), tuple(refused), form.meta.name, form.binary or ""
+            tuple(grants),
+            network,
+            tuple(dict.fromkeys(gaps)),
+            tuple(refused),
+            form.meta.name,
+            form.binary or "",
+            tuple(one if isinstance(one, str) else one.name for one in form.groups.exclude),
         )
 
 
@@ -212,8 +228,7 @@ def _unread(document: dict[str, object], form: _Form) -> Iterable[Gap]:
         yield Gap(to_text(name), "not a matter of grants, or not understood: not imported")
     if form.extends:
         yield Gap("extends", "what the base grants is not imported")
-    groups = document.get("groups")
-    if isinstance(groups, dict) and groups.get("include"):
+    if form.groups.include:
         yield Gap("groups.include", "what these groups of nono's grant is not imported")
     network = document.get("network")
     if isinstance(network, dict):

@@ -50,15 +50,16 @@ def settle(imported: Imported) -> tuple[Policy, tuple[Gap, ...]]:
 
     A policy cannot refuse anything beneath a grant: a tree with refusals becomes the trees and files around them.
     """
-    gaps = list(imported.gaps)
-    refused = [Refusal(path, one.rights) for one in imported.refused for path in _expand(one)]
+    gaps, host = list(imported.gaps), Host()
+    refused = [Refusal(path, one.rights) for one in imported.refused for path in _expand(one, host)]
     found: dict[tuple[str, Scope], Right] = {}
     links: set[str] = set()
     for grant in imported.grants:
         if any(grant.path == one.path for one in ALWAYS):
             continue
-        links |= {link for link, _ in Host().links(grant.path)}
-        parts = _split(grant, refused)
+        real = host.real(grant.path)
+        links |= {link for link, _ in host.links(grant.path)} if real != grant.path else set()
+        parts = _split(real, grant, refused)
         if len(parts) > MOST:
             reason = f"what is refused in it leaves more than {MOST} objects to grant one by one"
             gaps.append(Gap(f"left out: {to_text(grant.path)}", reason))
@@ -69,16 +70,15 @@ def settle(imported: Imported) -> tuple[Policy, tuple[Gap, ...]]:
     return Policy(grants, imported.network, tuple(sorted(links))), tuple(dict.fromkeys(gaps))
 
 
-def _expand(refusal: Refusal) -> Iterator[str]:
+def _expand(refusal: Refusal, host: Host) -> Iterator[str]:
     """The objects that are refused. What a pattern will fit later is not known."""
     found: Iterable[str] = (refusal.path,)
     if refusal.pattern:
         found = glob.iglob(refusal.path, recursive=True, include_hidden=True)
-    yield from map(os.path.realpath, found)
+    yield from map(host.real, found)
 
 
-def _split(grant: Grant, refused: list[Refusal]) -> list[_Part]:
-    real = os.path.realpath(grant.path)
+def _split(real: str, grant: Grant, refused: list[Refusal]) -> list[_Part]:
     if _is_file(real):
         return [_Part(real, Scope.FILE, rights)] if (rights := grant.rights & ~DIRECTORY_RIGHTS) else []
     if grant.scope is Scope.FILE:

@@ -15,13 +15,20 @@ from learner.policy import CHANGES, Grant, NetworkAction, NetworkGrant, Right, S
 from learner.targets import jsonc
 from learner.targets.coarse import LOOK, rights
 from learner.targets.importing import Imported, Refusal
-from learner.targets.srt import ALWAYS_THERE
 from learner.variables import Variables
 from tracers.events import Transport
 
 _MEND = "mend that line; srt says more when it starts"
 _GLOB = re.compile(r"[*?\[\]]")
 _PLAIN = frozenset({"network", "filesystem", "_comment"})
+_TERMINAL = Right.READ | Right.WRITE | Right.IOCTL
+_THERE = (
+    Grant("/dev/pts", Scope.TREE, _TERMINAL | Right.LIST, ()),
+    Grant("/dev/tty", Scope.FILE, _TERMINAL, ()),
+    Grant("/proc", Scope.TREE, Right.READ | Right.LIST, ()),
+    Grant("/sys", Scope.TREE, Right.READ | Right.LIST, ()),
+)
+"""What srt shows whatever its settings say: its /dev holds terminals, and what every policy admits."""
 _DOMAIN = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -70,7 +77,7 @@ class SrtReader:
             grants.append(Grant("/", Scope.TREE, look, ()))
         if paths.disabled:
             grants, denied, paths = [Grant("/", Scope.TREE, every, ())], [], _Filesystem()
-        grants += [Grant(place, Scope.TREE, look | Right.IOCTL, ()) for place in ALWAYS_THERE]
+        grants += _THERE
         for entries, given in ((paths.allowRead, look), (paths.allowWrite, every)):
             for entry in entries:
                 one = _refusal(entry, given, variables)
