@@ -23,7 +23,7 @@ def loads(text: str, where: str, remedy: str) -> dict[str, object]:
     except (RecursionError, ValueError) as problem:
         raise InputFileError(f"{where}: not usable JSON: {to_text(str(problem))}", remedy) from None
     if unusable is not None:
-        raise InputFileError(f"{where}: {to_text(unusable)!r} holds half a character, or a NUL", remedy)
+        raise InputFileError(f"{where}: {unusable!a} holds half a character, or a NUL", remedy)
     if not isinstance(found, dict):
         raise InputFileError(f"{where}:1: expected an object in braces", remedy)
     return found

@@ -41,7 +41,7 @@ class NonoTarget:
             "meta": {"name": _slug(request.profile.name), "description": " ".join(remarks(request, found.gaps))},
             "groups": {"exclude": list(OWN_GROUPS)},
             "workdir": {"access": access},
-            "filesystem": lists,
+            "filesystem": {key: sorted(paths) for key, paths in lists.items()},
             "network": _network(found.net),
         }
         temporary = variables.temporary

@@ -36,11 +36,7 @@ _WORKDIR = {"readwrite": Key.ALLOW, "read": Key.READ, "write": Key.WRITE}
 _PLAIN = frozenset(
     {"$schema", "meta", "filesystem", "network", "workdir", "binary", "extends", "groups", "environment"}
 )
-_ALIASES = {
-    "allow_domain": ("allow_domain", "allow_proxy", "proxy_allow"),
-    "open_port": ("open_port", "allow_port", "port_allow"),
-}
-HARMLESS = frozenset({"bypass_protection", "suppress_save_prompt", "ignore"})
+_HARMLESS = frozenset({"bypass_protection", "suppress_save_prompt", "ignore"})
 
 
 class _Conditional(msgspec.Struct, frozen=True):
@@ -58,6 +54,25 @@ class _Meta(msgspec.Struct, frozen=True):
 
 class _Workdir(msgspec.Struct, frozen=True):
     access: str = "none"
+
+
+_Paths = list[str | _Conditional]
+
+
+class _Filesystem(msgspec.Struct, frozen=True):
+    allow: _Paths = []
+    read: _Paths = []
+    write: _Paths = []
+    allow_file: _Paths = []
+    read_file: _Paths = []
+    write_file: _Paths = []
+    unix_socket: _Paths = []
+    unix_socket_bind: _Paths = []
+    unix_socket_dir: _Paths = []
+    unix_socket_dir_bind: _Paths = []
+    unix_socket_subtree: _Paths = []
+    unix_socket_subtree_bind: _Paths = []
+    deny: _Paths = []
 
 
 class _Network(msgspec.Struct, frozen=True):
@@ -85,7 +100,7 @@ class _Groups(msgspec.Struct, frozen=True):
 
 class _Form(msgspec.Struct, frozen=True):
     meta: _Meta = _Meta()
-    filesystem: dict[str, list[str | _Conditional]] = {}
+    filesystem: _Filesystem = _Filesystem()
     network: _Network = _Network()
     workdir: _Workdir = _Workdir()
     groups: _Groups = _Groups()
@@ -105,10 +120,8 @@ class NonoReader:
         gaps = list(_unread(document, form))
         grants: list[Grant] = []
         refused: list[Refusal] = []
-        for name, entries in sorted(form.filesystem.items()):
-            if name in HARMLESS:
-                continue
-            for entry in entries:
+        for name in _Filesystem.__struct_fields__:
+            for entry in getattr(form.filesystem, name):
                 path = _path(entry, name, variables, gaps)
                 if not path:
                     continue
@@ -230,10 +243,11 @@ def _unread(document: dict[str, object], form: _Form) -> Iterable[Gap]:
         yield Gap("extends", "what the base grants is not imported")
     if form.groups.include:
         yield Gap("groups.include", "what these groups of nono's grant is not imported")
-    network = document.get("network")
-    if isinstance(network, dict):
-        for name in sorted({*network} - {*_Network.__struct_fields__}):
-            yield Gap(f"network.{to_text(name)}", "not imported")
+    known = {"filesystem": {*_Filesystem.__struct_fields__, *_HARMLESS}, "network": {*_Network.__struct_fields__}}
+    for name, keys in sorted(known.items()):
+        table = document.get(name)
+        for key in sorted({*table} - keys) if isinstance(table, dict) else ():
+            yield Gap(f"{name}.{to_text(key)}", "not imported")
 
 
 NONO = NonoReader()

@@ -100,6 +100,7 @@ def terms(request: Request, sensitive: Iterable[str], *, lists: bool) -> Terms:
     gaps = (
         *missing(policy, LACKS, request.denied),
         *left_out(single),
+        *(_unreached(one) for one in found if _reads_along(one)),
         *net.gaps,
         *(gap for path in bad for gap in unsayable([path], unfit(path, lists=lists))),
         *unsayable(own, "nono would grant those of its own process: grant /proc, if that is meant"),
@@ -118,9 +119,14 @@ def keys(opening: Opening) -> tuple[Key, ...]:
         found.append(Key.READ if tree else Key.READ_FILE)
     elif opening.write:
         found.append(Key.WRITE if tree else Key.WRITE_FILE)
-    if opening.connect:
+    if opening.connect and not _reads_along(opening):
         found.append(Key.UNIX_SOCKET_SUBTREE if tree else Key.UNIX_SOCKET)
     return tuple(found)
+
+
+def _reads_along(opening: Opening) -> bool:
+    """Whether a grant on sockets would let more be read: nono reads what it may connect to."""
+    return opening.connect and opening.scope is Scope.TREE and not opening.read
 
 
 def has_glob(path: str) -> bool:
@@ -145,6 +151,11 @@ def _links_to(opening: Opening, links: tuple[tuple[str, str], ...]) -> tuple[str
     """The symlinks that lead to just what is opened: nono grants the link and its target."""
     known = dict(links)
     return tuple(link for link, _ in links if resolve(link, known) == opening.path)
+
+
+def _unreached(opening: Opening) -> Gap:
+    reason = "nono would let everything there be read, too: left out, and on Linux reached all the same"
+    return Gap(f"unix sockets beneath {to_text(opening.path)}", reason)
 
 
 def _temporary(policy: Policy, request: Request) -> tuple[Gap, ...]:

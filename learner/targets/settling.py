@@ -46,7 +46,7 @@ def read_text(path: str) -> str:
 
 
 def settle(imported: Imported) -> tuple[Policy, tuple[Gap, ...]]:
-    """The policy, and what it does not say. Links are resolved.
+    """The policy, and what it does not say. Links are resolved, and what does not exist is left out.
 
     A policy cannot refuse anything beneath a grant: a tree with refusals becomes the trees and files around them.
     """
@@ -58,6 +58,9 @@ def settle(imported: Imported) -> tuple[Policy, tuple[Gap, ...]]:
         if any(grant.path == one.path for one in ALWAYS):
             continue
         real = host.real(grant.path)
+        if not real.startswith("/proc/") and not os.path.lexists(real):
+            gaps.append(Gap(f"left out: {to_text(grant.path)}", "it does not exist here, so the sandbox skips it"))
+            continue
         links |= {link for link, _ in host.links(grant.path)} if real != grant.path else set()
         parts = _split(real, grant, refused)
         if len(parts) > MOST:

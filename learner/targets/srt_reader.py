@@ -22,7 +22,7 @@ _MEND = "mend that line; srt says more when it starts"
 _GLOB = re.compile(r"[*?\[\]]")
 _PLAIN = frozenset({"network", "filesystem", "_comment"})
 _TERMINAL = Right.READ | Right.WRITE | Right.IOCTL
-_THERE = (
+THERE = (
     Grant("/dev/pts", Scope.TREE, _TERMINAL | Right.LIST, ()),
     Grant("/dev/tty", Scope.FILE, _TERMINAL, ()),
     Grant("/proc", Scope.TREE, Right.READ | Right.LIST, ()),
@@ -77,7 +77,7 @@ class SrtReader:
             grants.append(Grant("/", Scope.TREE, look, ()))
         if paths.disabled:
             grants, denied, paths = [Grant("/", Scope.TREE, every, ())], [], _Filesystem()
-        grants += _THERE
+        grants += THERE
         for entries, given in ((paths.allowRead, look), (paths.allowWrite, every)):
             for entry in entries:
                 one = _refusal(entry, given, variables)
