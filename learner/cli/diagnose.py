@@ -180,8 +180,9 @@ def _in_sandbox(
         click.echo(f"sbx: {before.problem}", err=True)
     found = examine(Subject(find(words), typed, held, variables, before.trace, allowed_paths(allow), timeout))
     # Our launch makes a directory for temporary files; another sandbox has its own way.
-    grants = tuple(grant for grant in found.fix.grants if grant.path != variables.temporary or not grant.ensure)
-    found = found._replace(fix=found.fix._replace(grants=grants))
+    fix = held.with_links(found)
+    grants = tuple(grant for grant in fix.grants if grant.path != variables.temporary or not grant.ensure)
+    found = found._replace(fix=fix._replace(grants=grants))
     remedy = held.remedy(found.fix)
     found = found._replace(fix=found.fix._replace(words=(*found.fix.words, *remedy.words)))
     _show(found, variables, verbose, _lines(remedy.arguments, remedy.settings))

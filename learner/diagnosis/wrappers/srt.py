@@ -23,6 +23,10 @@ class Srt(Wrapper):
     name = "srt"
     hides = True
 
+    def shows(self, link: str) -> bool:
+        """See :class:`~learner.diagnosis.wrappers.wrapper.Wrapper`: links in the root directory always are."""
+        return os.path.dirname(link) == "/" or super().shows(link)
+
     def remedy(self, fix: Fix) -> Remedy:
         """See :class:`~learner.diagnosis.wrappers.wrapper.Wrapper`."""
         return Remedy((), SRT.admit(fix.grants, fix.network), smallest(fix.grants)[1])

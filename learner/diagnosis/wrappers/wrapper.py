@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from learner.access import Access
 from learner.command import find
-from learner.diagnosis.case import Fix
+from learner.diagnosis.case import Diagnosis, Fix
 from learner.enforcers.enforcer import Strength
 from learner.gaps import Gap
-from learner.policy import Policy, Right
+from learner.policy import Grant, Policy, Right, Scope
 from tracers.tracer import Command
 
 
@@ -38,6 +38,18 @@ class Wrapper:
         self.policy = policy
         self.network = network
         self.notes = notes
+
+    def shows(self, link: str) -> bool:
+        """Whether a symlink is there inside."""
+        return not self.hides or bool(self.policy.rights_on(link))
+
+    def with_links(self, found: Diagnosis) -> Fix:
+        """The fix of ``found``, with the links by which the program came to what it lacked, where they are hidden."""
+        troubles = [one.trouble for one in (found.cause, *found.also) if one and one.trouble and one.trouble.refused]
+        links = dict.fromkeys(link for trouble in troubles for link, _ in trouble.links if not self.shows(link))
+        granted = {grant.path for grant in found.fix.grants}
+        more = [Grant(link, Scope.FILE, Right.READ, ()) for link in links if link not in granted]
+        return found.fix._replace(grants=tuple(sorted([*found.fix.grants, *more], key=lambda g: (g.path, g.scope))))
 
     def remedy(self, fix: Fix) -> Remedy:
         """``fix`` in this sandbox's syntax."""
