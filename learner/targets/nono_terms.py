@@ -101,6 +101,7 @@ def terms(request: Request, sensitive: Iterable[str], *, lists: bool) -> Terms:
         *missing(policy, LACKS, request.denied),
         *left_out(single),
         *(_unreached(one) for one in found if _reads_along(one)),
+        *(_holding_own(one) for one in found if _holds_own(one, request.variables.home)),
         *net.gaps,
         *(gap for path in bad for gap in unsayable([path], unfit(path, lists=lists))),
         *unsayable(own, "nono would grant those of its own process: grant /proc, if that is meant"),
@@ -151,6 +152,14 @@ def _links_to(opening: Opening, links: tuple[tuple[str, str], ...]) -> tuple[str
     """The symlinks that lead to just what is opened: nono grants the link and its target."""
     known = dict(links)
     return tuple(link for link, _ in links if resolve(link, known) == opening.path)
+
+
+def _holds_own(opening: Opening, home: str) -> bool:
+    return opening.scope is Scope.TREE and is_within(f"{home.rstrip('/')}/.nono", opening.path)
+
+
+def _holding_own(opening: Opening) -> Gap:
+    return Gap(f"all of {to_text(opening.path)}", "nono's own state (~/.nono) lies in it, so nono will not start")
 
 
 def _unreached(opening: Opening) -> Gap:

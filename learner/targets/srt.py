@@ -2,7 +2,8 @@
 
 On Linux srt is bubblewrap with a network of its own, reached through its proxies. Measured with 0.0.83: what is in
 ``denyRead`` is empty directories; what is in ``allowRead`` is bound back where it really is, a link to a file under
-the link's name; a deny beneath an allow holds; ``allowWrite`` may be read as well.
+the link's name; a deny beneath an allow holds; ``allowWrite`` may be read as well. Its relay comes by sockets in the
+temporary directory, which ``denyRead: ["/"]`` hides, and programs look up ``localhost`` to find it.
 """
 
 import json
@@ -27,6 +28,10 @@ OWN = "/usr"
 ALWAYS_THERE = ("/dev", "/proc", "/sys")
 """Not denied by ``denyRead: ["/"]`` (srt's README); /dev is a minimal one of bubblewrap's."""
 
+_RELAYS = ("claude-http-*.sock", "claude-socks-*.sock")
+"""srt's sockets in its temporary directory (os.tmpdir() of node), patterns that it expands when it starts."""
+
+_HOSTS = "/etc/hosts"
 _HELPER = "vendor/seccomp"
 """Where srt's package keeps the program that it starts inside."""
 _GLOB = re.compile(r"[*?\[\]]")
@@ -62,8 +67,8 @@ class SrtTarget:
         found, single = openings(policy.grants)
         bad = {path for path in (*(one.path for one in found), *request.denied) if _BAD.search(path)}
         opened = [one for one in found if one.path not in bad]
-        readable = _readable(request, opened)
         net = outgoing(policy.network)
+        readable = _readable(request, opened, relayed=bool(_domains(net)))
         gaps = (
             *missing(msgspec.structs.replace(policy, links=_hidden(request, readable)), LACKS),
             *left_out(single),
@@ -73,7 +78,7 @@ class SrtTarget:
         )
         filesystem = {
             "denyRead": [_entry(path) for path in ("/", *request.denied) if path not in bad],
-            "allowRead": [_entry(path) for path in readable],
+            "allowRead": [*(_entry(path) for path in readable), *(_relays(request) if _domains(net) else ())],
             "allowWrite": [_entry(one.path) for one in opened if one.write and not _is_own_device(one.path)],
             "denyWrite": [],
         }
@@ -97,14 +102,21 @@ def _entry(path: str) -> str | dict[str, Any]:
     return {"path": path, "literal": True} if _GLOB.search(path) else path
 
 
-def _readable(request: Request, opened: Iterable[Opening]) -> list[str]:
+def _relays(request: Request) -> tuple[str, ...]:
+    """Patterns for the sockets by which srt's proxies are reached."""
+    own = os.path.dirname(request.variables.temporary)  # that of sbx lies in it
+    place = own if own and not _GLOB.search(own) and not _BAD.search(own) else "/tmp"  # noqa: S108 - node's default
+    return tuple(f"{place}/{name}" for name in _RELAYS)
+
+
+def _readable(request: Request, opened: Iterable[Opening], *, relayed: bool) -> list[str]:
     """What is bound back: the grants, srt's own needs, and links to files that are granted."""
     paths = {one.path for one in opened if not any(is_within(one.path, place) for place in ALWAYS_THERE)}
     policy, known = request.profile.policy, dict(request.links)
     for link in known:
         if not _BAD.search(link) and policy.rights_on(resolve(link, known)) & (Right.READ | Right.EXEC):
             paths.add(link)
-    paths |= {OWN, *filter(None, [_helper(request)])}
+    paths |= {OWN, *filter(None, [_helper(request), _HOSTS if relayed else ""])}
     return sorted(path for path in paths if not _covered(path, paths))
 
 
@@ -158,7 +170,7 @@ def _fits(host: str) -> bool:
 def _own(request: Request, opened: Iterable[Opening], net: Outgoing) -> tuple[Gap, ...]:
     """What srt opens, or keeps closed, whatever its settings say."""
     gaps = [
-        Gap("only what is granted", f"{OWN} stays readable for the shell that srt starts inside; so do /proc and /sys"),
+        Gap("only what is granted", f"{OWN} stays readable for the shell that srt starts inside, /proc and /sys too"),
         Gap(
             "all that is granted",
             "srt never lets .git/hooks, .git/config, .mcp.json, shell start-up files and the like be written",
