@@ -49,6 +49,8 @@ def test_what_nono_opens(scratch: Path) -> None:
     (scratch / "lib").mkdir()
     (scratch / "lib/key").touch()
     (scratch / "lib/other").touch()
+    (scratch / "out").mkdir()
+    (scratch / "f").touch()
     words = f"nono -s run --profile {profile} -w {scratch}/out --allow-file={scratch}/f --allow-domain x.org -- "
     policy = parse(words).policy
     assert policy.rights_on(f"{scratch}/lib/other") & Right.EXEC
@@ -70,6 +72,7 @@ def test_when_nono_limits_the_network(text: str, open_network: bool) -> None:
 
 
 def test_what_srt_opens(scratch: Path) -> None:
+    (scratch / "a").mkdir()
     (scratch / "settings.json").write_text(
         json.dumps({"network": {}, "filesystem": {"denyRead": ["/"], "allowRead": [f"{scratch}/a"], "allowWrite": []}})
     )
@@ -138,7 +141,8 @@ def test_a_fix_in_the_words_of_each(scratch: Path) -> None:
         *("--read-file", str(link)),
         *("--allow-connect-port", "80"),
     )
-    assert (found.settings, found.words) == ((), wider)
+    first = tuple(f"make /srv/{name} first: nono skips what does not exist when it starts" for name in "abc")
+    assert (found.settings, found.words) == ((), (*wider, *first))
     (scratch / "p.json").write_text("{}")
     settings = parse(f"nono run --profile {scratch}/p.json").remedy(fix(link)).settings
     assert [json.loads(line) for line in settings] == [
@@ -156,4 +160,4 @@ def test_a_fix_in_the_words_of_each(scratch: Path) -> None:
         {"filesystem": {"allowRead": [str(link)]}},
         {"network": {"allowedDomains": ["127.0.0.1:80"]}},
     ]
-    assert (found.arguments, found.words) == ((), wider)
+    assert (found.arguments, found.words[:1]) == ((), wider)

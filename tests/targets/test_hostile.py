@@ -77,6 +77,7 @@ def left_out(gaps: tuple[Gap, ...], path: str) -> bool:
     return f"left out: {to_text(path)}" in [gap.item for gap in gaps]
 
 
+@settings(deadline=None)
 @given(NAMES, st.sampled_from(Scope), RIGHTS)
 def test_in_a_nono_profile(name: str, scope: Scope, rights: Right) -> None:
     path = f"/home/ada/{name}"
@@ -140,6 +141,7 @@ def seen(shell: str, script: bytes, directory: Path) -> list[str]:
     return (directory / "words").read_bytes().decode(errors="surrogateescape").split("\0")[:-1]
 
 
+@settings(deadline=None)
 @given(NAMES, st.sampled_from(Scope), RIGHTS)
 def test_in_srt_settings(name: str, scope: Scope, rights: Right) -> None:
     path = f"/home/ada/{name}"
@@ -158,6 +160,7 @@ def test_in_srt_settings(name: str, scope: Scope, rights: Right) -> None:
     assert found == base
 
 
+@settings(deadline=None)
 @given(network_grants)
 def test_no_host_adds_one(grant: NetworkGrant) -> None:
     policy = Policy((), (grant,))
@@ -173,6 +176,7 @@ def test_no_host_adds_one(grant: NetworkGrant) -> None:
 
 
 @pytest.mark.parametrize("target", [NONO, NONO_FLAGS, SRT], ids=lambda target: target.name)
+@settings(deadline=None)
 @given(profile=profiles)
 def test_any_profile_can_be_written(target: Target, profile: Profile) -> None:
     found = target.export(Request(profile, ("tool", profile.command), VARIABLES))

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import VARIABLES, profiles
 
@@ -23,6 +23,7 @@ from learner.variables import Variables
 from tracers.events import Transport
 
 
+@settings(deadline=None)
 @given(profiles)
 def test_what_was_written_for_nono_is_read_back_as_no_more(profile: Profile) -> None:
     exported = NONO.export(Request(profile, ("tool",), VARIABLES))
@@ -38,6 +39,7 @@ def test_what_was_written_for_nono_is_read_back_as_no_more(profile: Profile) -> 
         assert any(grant.anywhere for grant in profile.policy.network)
 
 
+@settings(deadline=None)
 @given(profiles)
 def test_what_was_written_for_srt_is_read_back_as_no_more(profile: Profile) -> None:
     exported = SRT.export(Request(profile, ("tool",), VARIABLES))
@@ -161,6 +163,7 @@ def test_a_file_that_cannot_be_used(reader: str, text: str, said: str) -> None:
         find(reader).read(text, "file", VARIABLES)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)

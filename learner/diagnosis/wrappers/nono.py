@@ -69,7 +69,7 @@ class Nono(Wrapper):
             if (why := unfit(one.path, lists=False))
         ]
         settings = NONO.admit(fix.grants, fix.network) if self.profile else ()
-        return Remedy(tuple(arguments), settings, (*words, *cannot))
+        return Remedy(tuple(arguments), settings, (*words, *cannot, *self.to_be_made(one.path for one in opened)))
 
 
 def parse(words: tuple[str, ...], variables: Variables) -> Nono:

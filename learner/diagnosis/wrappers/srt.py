@@ -29,7 +29,9 @@ class Srt(Wrapper):
 
     def remedy(self, fix: Fix) -> Remedy:
         """See :class:`~learner.diagnosis.wrappers.wrapper.Wrapper`."""
-        return Remedy((), SRT.admit(fix.grants, fix.network), smallest(fix.grants)[1])
+        opened, words = smallest(fix.grants)
+        told = (*words, *self.to_be_made(one.path for one in opened))
+        return Remedy((), SRT.admit(fix.grants, fix.network), told)
 
 
 def parse(words: tuple[str, ...], variables: Variables) -> Srt:

@@ -1,5 +1,7 @@
 """The shape of a sandbox of the user's own: given as the words before a command, with the fix in its own syntax."""
 
+import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from learner.access import Access
@@ -7,6 +9,7 @@ from learner.command import find
 from learner.diagnosis.case import Diagnosis, Fix
 from learner.enforcers.enforcer import Strength
 from learner.gaps import Gap
+from learner.names import to_text
 from learner.policy import Grant, Policy, Right, Scope
 from tracers.tracer import Command
 
@@ -54,6 +57,11 @@ class Wrapper:
     def remedy(self, fix: Fix) -> Remedy:
         """``fix`` in this sandbox's syntax."""
         raise NotImplementedError
+
+    def to_be_made(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """A sentence for each of ``paths`` that is not there: a grant on it would do nothing."""
+        missing = sorted(path for path in set(paths) if not os.path.lexists(path))
+        return tuple(f"make {to_text(p)} first: {self.name} skips what does not exist when it starts" for p in missing)
 
     def prepare(self, policy: Policy) -> "Launch":
         """See :class:`~learner.enforcers.enforcer.Enforcer`."""
