@@ -37,6 +37,8 @@ class Imported(NamedTuple):
     refused: tuple[Refusal, ...] = ()
     name: str = ""
     command: str = ""
+    current: tuple[Grant, ...] = ()
+    """What it grants on the current directory, for a sandbox that asks before it does."""
     excluded: tuple[str, ...] = ()
     """Groups of the sandbox's own that it does without."""
 

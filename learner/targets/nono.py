@@ -38,7 +38,7 @@ class NonoTarget:
             else:
                 lists.setdefault(key.value, []).append(_portable(path, project, variables.home))
         document: dict[str, Any] = {
-            "meta": {"name": _slug(request.profile.name), "description": " ".join(remarks(request, found.gaps))},
+            "meta": {"name": _slug(request.profile.name), "description": "\n".join(remarks(request, found.gaps))},
             "groups": {"exclude": list(OWN_GROUPS)},
             "workdir": {"access": access},
             "filesystem": {key: sorted(paths) for key, paths in lists.items()},

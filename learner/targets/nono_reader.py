@@ -135,8 +135,7 @@ class NonoReader:
                     gaps.append(
                         Gap(f"left out: {to_text(name)} {to_text(path)}", "sockets that are made: not imported")
                     )
-        if form.workdir.access in _WORKDIR:
-            grants.append(grant(_WORKDIR[form.workdir.access], variables.project))
+        current = [grant(key, variables.project) for word, key in _WORKDIR.items() if word == form.workdir.access]
         network = _network(form.network, gaps)
         return Imported(
             tuple(grants),
@@ -145,6 +144,7 @@ class NonoReader:
             tuple(refused),
             form.meta.name,
             form.binary or "",
+            tuple(current),
             tuple(one if isinstance(one, str) else one.name for one in form.groups.exclude),
         )
 

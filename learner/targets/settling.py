@@ -54,7 +54,7 @@ def settle(imported: Imported) -> tuple[Policy, tuple[Gap, ...]]:
     refused = [Refusal(path, one.rights) for one in imported.refused for path in _expand(one, host)]
     found: dict[tuple[str, Scope], Right] = {}
     links: set[str] = set()
-    for grant in imported.grants:
+    for grant in (*imported.grants, *imported.current):
         if any(grant.path == one.path for one in ALWAYS):
             continue
         real = host.real(grant.path)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -189,6 +190,22 @@ def test_a_config_that_is_a_link_into_dotfiles(nono: NonoLine) -> None:
     assert str(target) in cause
     assert found["arguments"] == ["--read-file", str(target)]
     assert (ada.project / "result").read_text() == "model = 1\n"
+
+
+def test_a_port_that_is_closed(nono: NonoLine) -> None:
+    import nono_py
+
+    require(nono_py.detect_abi().has_network, "Landlock holds no TCP before Linux 6.7")
+    ada = nono.account
+    closed = nono._replace(flags=(*nono.flags, "--block-net"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ada.program(f"#!/usr/bin/python3 -I\nimport socket\nsocket.create_connection(('127.0.0.1', {port})).close()\n")
+        ada.learn()
+        assert ada.run(*closed.words, "tool").returncode == 1
+        found, said = mend_once(closed)
+    assert f"127.0.0.1:{port}" in said
+    assert found["arguments"][-2:] == ["--allow-connect-port", str(port)]
 
 
 def test_what_nono_would_not_need_is_not_proposed(nono: NonoLine) -> None:

@@ -89,14 +89,17 @@ def parse(words: tuple[str, ...], variables: Variables) -> Nono:
     grants = [*imported.grants, *line.grants]
     if not any(name in imported.excluded for name in ("system_read_linux", "system_read_linux_core")):
         grants += [grant(Key.READ, path) for path in _SYSTEM]
-    given_by_profile = [one for one in imported.grants if one.path == variables.project]
-    if line.allow_cwd and not given_by_profile:
-        grants.append(grant(Key.READ, variables.project))
-    if not line.allow_cwd:
-        grants = [one for one in grants if one not in given_by_profile]
+    current = imported.current or (() if file else (grant(Key.READ, variables.project),))
     network = (*imported.network, *endpoints(line.domains, line.connect, line.listen, gaps))
     limited = line.limited or bool(line.domains) or (bool(file) and imported.network != everywhere())
-    policy, told = settle(imported._replace(grants=tuple(grants), network=_limited(network, limited), gaps=tuple(gaps)))
+    policy, told = settle(
+        imported._replace(
+            grants=tuple(grants),
+            current=current if line.allow_cwd else (),
+            network=_limited(network, limited),
+            gaps=tuple(gaps),
+        )
+    )
     held = Nono(words, policy, network=not limited, notes=told)
     held.profile = file
     return held
