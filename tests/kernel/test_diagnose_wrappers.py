@@ -192,6 +192,7 @@ def test_a_config_that_is_a_link_into_dotfiles(nono: NonoLine) -> None:
     assert (ada.project / "result").read_text() == "model = 1\n"
 
 
+@pytest.mark.parametrize("nono", ["flags"], indirect=True)
 def test_a_port_that_is_closed(nono: NonoLine) -> None:
     import nono_py
 
@@ -208,6 +209,7 @@ def test_a_port_that_is_closed(nono: NonoLine) -> None:
     assert found["arguments"][-2:] == ["--allow-connect-port", str(port)]
 
 
+@pytest.mark.parametrize("nono", ["flags"], indirect=True)
 def test_what_nono_would_not_need_is_not_proposed(nono: NonoLine) -> None:
     ada = nono.account
     ada.program("#!/bin/sh\necho done > result\n")

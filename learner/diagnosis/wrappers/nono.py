@@ -1,5 +1,6 @@
 """nono's command line (0.74: its flags page), with the profile that it names."""
 
+import json
 import os
 from collections.abc import Mapping
 
@@ -8,12 +9,11 @@ from learner.diagnosis.wrappers.wrapper import Remedy, Wrapper
 from learner.errors import UsageError
 from learner.gaps import Gap
 from learner.names import to_text
-from learner.policy import Grant, NetworkGrant, Right
-from learner.sensitive import Catalogue
+from learner.policy import Grant, NetworkGrant, Policy, Right
 from learner.targets import nono_flags
 from learner.targets.coarse import smallest
 from learner.targets.importing import Imported
-from learner.targets.nono import NONO
+from learner.targets.nono import NONO, sensitive
 from learner.targets.nono_reader import ACCESS, endpoints, everywhere, grant
 from learner.targets.nono_reader import NONO as READER
 from learner.targets.nono_terms import FLAGS, Key, unfit
@@ -48,8 +48,21 @@ class Nono(Wrapper):
 
     name = "nono"
     hides = False
-    profile = ""
-    """The file of its profile, "" if its words name none."""
+
+    def __init__(
+        self,
+        words: tuple[str, ...],
+        policy: Policy,
+        variables: Variables,
+        *,
+        network: bool,
+        notes: tuple[Gap, ...],
+        profile: bool,
+    ) -> None:
+        """``profile``: whether its words name one of the user's own."""
+        super().__init__(words, policy, network=network, notes=notes)
+        self._variables = variables
+        self._profile = profile
 
     def mediates(self, rights: Right) -> Right:
         """See :class:`~learner.enforcers.enforcer.Enforcer`: Landlock's rights."""
@@ -58,18 +71,19 @@ class Nono(Wrapper):
     def remedy(self, fix: Fix) -> Remedy:
         """See :class:`~learner.diagnosis.wrappers.wrapper.Wrapper`: flags, and what says the same in a profile."""
         opened, words = smallest(fix.grants)
-        catalogue = Catalogue(Variables.here().home)
-        bypass = [g.path for g in fix.grants if catalogue.match(g.path, g.rights) is not None]
+        bypass = sensitive(fix.policy, self._variables)
         arguments = [*nono_flags.flags(fix.grants, fix.network)]
+        settings = [*NONO.admit(fix.grants, fix.network)]
         for path in bypass:
             arguments += [FLAGS[Key.BYPASS], path]
+            settings.append(json.dumps({"filesystem": {Key.BYPASS.value: [path]}}))
         cannot = [
             f"nono cannot be told to grant {to_text(one.path)}: {why}"
             for one in opened
             if (why := unfit(one.path, lists=False))
         ]
-        settings = NONO.admit(fix.grants, fix.network) if self.profile else ()
-        return Remedy(tuple(arguments), settings, (*words, *cannot, *self.to_be_made(one.path for one in opened)))
+        told = (*words, *cannot, *self.to_be_made(one.path for one in opened))
+        return Remedy(tuple(arguments), tuple(settings) if self._profile else (), told)
 
 
 def parse(words: tuple[str, ...], variables: Variables) -> Nono:
@@ -100,9 +114,7 @@ def parse(words: tuple[str, ...], variables: Variables) -> Nono:
             gaps=tuple(gaps),
         )
     )
-    held = Nono(words, policy, network=not limited, notes=told)
-    held.profile = file
-    return held
+    return Nono(words, policy, variables, network=not limited, notes=told, profile=bool(file))
 
 
 def _limited(network: tuple[NetworkGrant, ...], limited: bool) -> tuple[NetworkGrant, ...]:
