@@ -126,7 +126,6 @@ def mend_once(line: NonoLine) -> tuple[dict[str, Any], str]:
     mended = line.mended(found)
     done = line.account.run(*mended.words, "tool")
     assert done.returncode == 0, done.stderr
-    assert line.account.diagnose(" ".join(mended.words))[0] == 0
     return found, said
 
 
