@@ -161,3 +161,12 @@ def test_a_fix_in_the_words_of_each(scratch: Path) -> None:
         {"network": {"allowedDomains": ["127.0.0.1:80"]}},
     ]
     assert (found.arguments, found.words[:1]) == ((), wider)
+
+
+def test_a_link_to_a_directory_opens_nothing_in_srt(scratch: Path) -> None:
+    (scratch / "directory").mkdir()
+    link = scratch / "link"
+    link.symlink_to("directory")
+    found = parse("srt").remedy(Fix((Grant(str(link), Scope.FILE, Right.READ, ()),)))
+    assert (found.arguments, found.settings) == ((), ())
+    assert found.words == (f"srt cannot show {link}, a symlink to a directory: use what it leads to",)

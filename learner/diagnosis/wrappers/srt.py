@@ -29,9 +29,19 @@ class Srt(Wrapper):
 
     def remedy(self, fix: Fix) -> Remedy:
         """See :class:`~learner.diagnosis.wrappers.wrapper.Wrapper`."""
-        opened, words = smallest(fix.grants)
-        told = (*words, *self.to_be_made(one.path for one in opened))
-        return Remedy((), SRT.admit(fix.grants, fix.network), told)
+        # srt resolves a link first: one to a directory would open all of that, and still not be there.
+        directories = [g.path for g in fix.grants if os.path.islink(g.path) and os.path.isdir(g.path)]
+        grants = tuple(grant for grant in fix.grants if grant.path not in directories)
+        opened, words = smallest(grants)
+        told = (
+            *words,
+            *self.to_be_made(one.path for one in opened),
+            *(
+                f"srt cannot show {to_text(path)}, a symlink to a directory: use what it leads to"
+                for path in directories
+            ),
+        )
+        return Remedy((), SRT.admit(grants, fix.network), told)
 
 
 def parse(words: tuple[str, ...], variables: Variables) -> Srt:
