@@ -15,10 +15,10 @@ from learner.words import endpoint, verb
 _MANY = 5
 
 
-def lines(found: Diagnosis, variables: Variables, *, verbose: bool = False, arguments: str = "") -> list[str]:
+def lines(found: Diagnosis, variables: Variables, *, verbose: bool = False, proposed: Sequence[str] = ()) -> list[str]:
     """Root cause first, then how it came to it, what was seen, and what mends it.
 
-    ``arguments``: the fix in another sandbox's words, in place of our own.
+    ``proposed``: the fix in another sandbox's words, one line for each way, in place of our own.
     """
     case = found.case
     if found.cause is None:
@@ -42,8 +42,8 @@ def lines(found: Diagnosis, variables: Variables, *, verbose: bool = False, argu
         told.append(f"  also: {len(others) - _MANY} more (-v names them)")
     told += _ending(found)
     told += [f"fix: {text}" for text in remedies(found.fix)]
-    if found.fix.grants_something and arguments:
-        told.append(f"fix: add to the sandbox: {arguments}")
+    if found.fix.grants_something and proposed:
+        told += [f"fix: {line}" for line in proposed]
     elif found.fix.grants_something:
         told.append("fix: add to the profile (--apply does it):")
         told += fix_toml(found, variables).rstrip("\n").split("\n")

@@ -1,5 +1,6 @@
 """``sbx diagnose``: why a command fails under its profile, and the grant that mends it."""
 
+import shlex
 from typing import Any
 
 import click
@@ -28,8 +29,8 @@ WORKS, FAILS, UNKNOWN = 0, 1, 5
 )
 @click.option(
     "--sandbox",
-    metavar="'bwrap … --'",
-    help="Run it in this sandbox of your own instead; the fix is in its words.",
+    metavar="'nono run … --'",
+    help="Run it in this sandbox of your own (bwrap, nono, srt) instead; the fix is in its words.",
 )
 @click.option(
     "--timeout",
@@ -69,7 +70,7 @@ def diagnose(
       sbx diagnose -- vibe -p "…"             under the profile vibe
       sbx diagnose --profile p.toml -- vibe   under another
       sbx diagnose --apply -- vibe            mend the profile, and see whether it works
-      sbx diagnose --sandbox 'bwrap --ro-bind /usr /usr --' -- vibe
+      sbx diagnose --sandbox 'nono run --profile vibe --allow-cwd --' -- vibe
       sbx diagnose --log ci.log               from what a log says, without running anything
 
     What the recorded run (kept by `sbx learn`) was allowed and this one is not is a cause; other denials are counted
@@ -167,30 +168,43 @@ def _in_sandbox(
     verbose: bool,
 ) -> int:
     """Under the user's own wrapper; the recorded run of a profile serves to compare, if there is one."""
-    import shlex
-
     from learner.diagnosis.session import Subject, examine, recorded
-    from learner.diagnosis.wrapper import arguments, parse
+    from learner.diagnosis.wrappers.table import parse
 
-    held = parse(sandbox)
+    held = parse(sandbox, variables)
+    for note in held.notes if verbose else ():
+        click.echo(f"sbx: of the sandbox: {note.item}: {note.reason}", err=True)
     typed = Profile(name=profile or name_for(words[0]), command=words[0], policy=held.policy)
     before = recorded(typed, variables)
     if before.problem:
         click.echo(f"sbx: {before.problem}", err=True)
     found = examine(Subject(find(words), typed, held, variables, before.trace, allowed_paths(allow), timeout))
-    proposed = " ".join(shlex.quote(to_text(word)) for word in arguments(found.fix))
-    _show(found, variables, verbose, proposed)
+    # Our launch makes a directory for temporary files; another sandbox has its own way.
+    fix = held.with_links(found)
+    grants = tuple(grant for grant in fix.grants if grant.path != variables.temporary or not grant.ensure)
+    found = found._replace(fix=fix._replace(grants=grants))
+    remedy = held.remedy(found.fix)
+    found = found._replace(fix=found.fix._replace(words=(*found.fix.words, *remedy.words)))
+    _show(found, variables, verbose, _lines(remedy.arguments, remedy.settings))
     if json_file:
-        emit_json(json_file, _document([found], variables, 0) | {"arguments": list(arguments(found.fix))})
+        added = {"arguments": list(remedy.arguments), "settings": list(remedy.settings)}
+        emit_json(json_file, _document([found], variables, 0) | added)
     if found.works:
         return WORKS
     return FAILS if found.cause else UNKNOWN
 
 
-def _show(found: Diagnosis, variables: Variables, verbose: bool, arguments: str = "") -> None:
+def _lines(arguments: tuple[str, ...], settings: tuple[str, ...]) -> tuple[str, ...]:
+    """What to add to a sandbox, one line for each place where it can stand."""
+    words = " ".join(shlex.quote(to_text(word)) for word in arguments)
+    to_arguments = [f"add to its arguments: {words}"] if words else []
+    return (*to_arguments, *(f"add to its settings: {to_text(line)}" for line in settings))
+
+
+def _show(found: Diagnosis, variables: Variables, verbose: bool, proposed: tuple[str, ...] = ()) -> None:
     from reports.diagnosis import lines
 
-    for line in lines(found, variables, verbose=verbose, arguments=arguments):
+    for line in lines(found, variables, verbose=verbose, proposed=proposed):
         click.echo(line, err=True)
 
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "diff": Lazy("learner.cli.diff:diff", "What one profile, version or trace allows that another does not."),
     "check": Lazy("learner.cli.check:check", "Run a command confined; say where its profile no longer fits."),
     "export": Lazy("learner.cli.export:export", "Write a profile in the format of another sandbox."),
+    "import": Lazy("learner.cli.import_:import_", "Read the configuration of another sandbox as a profile."),
     "merge": Lazy("learner.cli.merge:merge", "Join profiles into one that grants what any of them grants."),
     "list": Lazy("learner.cli.list:list_profiles", "The profiles that you have."),
     "doctor": Lazy("learner.cli.doctor:doctor", "What this machine can watch and enforce."),

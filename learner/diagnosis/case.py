@@ -95,6 +95,8 @@ class Case(NamedTuple):
     """Programs that are the sandbox itself: only what they exec counts."""
     cwd: str = ""
     """Where the command was started, for a sandbox that may lack it; "" for ours, which always show it."""
+    outer: frozenset[int] = frozenset()
+    """The same by index, where the sandbox is the user's own and starts programs of any name."""
     lineage: tuple[int, ...] = ()
     """The index of each program's parent, -1 for none."""
 

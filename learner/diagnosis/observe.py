@@ -9,7 +9,7 @@ from typing import NamedTuple
 from learner.derivation import Derived
 from learner.diagnosis.case import Case
 from learner.diagnosis.machine import Host
-from learner.diagnosis.wrapper import Bwrap
+from learner.diagnosis.wrappers.wrapper import Wrapper
 from learner.enforcers.choice import EnforcerName
 from learner.enforcers.enforcer import Enforcer
 from learner.launch import ensure_directories
@@ -17,6 +17,7 @@ from learner.policy import Policy
 from learner.session import make_tracer, record
 from learner.trace import Trace
 from learner.variables import Variables
+from tracers.programs import Program
 from tracers.tracer import Command, TracerName
 
 USUAL = ("HOME", "PATH")
@@ -102,6 +103,15 @@ def waits_for(pid: int) -> str:
     return f"{name} waits in the kernel (system call {call[0]})"
 
 
+def _outer(programs: tuple[Program, ...], file: str) -> frozenset[int]:
+    """The programs of a sandbox itself, and of what it starts besides: all that do not descend from ``file``."""
+    inside: set[int] = set()
+    for index, program in enumerate(programs):
+        if program.name == file or program.parent in inside:
+            inside.add(index)
+    return frozenset(range(len(programs))) - inside
+
+
 class Observed(NamedTuple):
     """``case``: what was seen; ``trace``: the run."""
 
@@ -120,7 +130,7 @@ def observe(
     timeout: float | None = None,
 ) -> Observed:
     """Run ``command`` under ``policy`` by ``enforcer``. Raises MachineError, LaunchError."""
-    foreign = isinstance(enforcer, Bwrap)  # its policy says what it shows, not what is wanted
+    foreign = isinstance(enforcer, Wrapper)  # its policy says what it shows, not what is wanted
     if not foreign:
         ensure_directories(policy)
     started = time.monotonic()
@@ -143,8 +153,9 @@ def observe(
         wanted=wanted,
         unset=tuple(name for name in USUAL if name not in os.environ),
         waiting=dog.waiting,
-        cwd=run.trace.header.cwd if foreign else "",
-        own=frozenset({"bwrap"}) if foreign or enforcer.name == EnforcerName.BUBBLEWRAP else frozenset(),
+        cwd=run.trace.header.cwd if foreign and enforcer.hides else "",
+        own=frozenset({"bwrap"}) if enforcer.name == EnforcerName.BUBBLEWRAP else frozenset(),
         lineage=tuple(program.parent for program in run.trace.programs),
+        outer=_outer(run.trace.programs, command.file) if foreign else frozenset(),
     )
     return Observed(case, run.trace, time.monotonic() - started)

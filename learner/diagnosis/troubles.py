@@ -67,7 +67,7 @@ def troubles(case: Case) -> tuple[Trouble, ...]:
         if settled.operation is Operation.EXEC:
             one = _exec(case, known, settled, position, ran)
             found += [one] if one else []
-        elif _label(case, access) not in case.own:
+        elif access.program not in case.outer and _label(case, access) not in case.own:
             found += _other(case, known, settled, position)
     found = _one_search(found)
     if case.failed and case.good is not None and not any(one.refused for one in found):
@@ -137,6 +137,9 @@ def _exec(case: Case, known: _Known, access: Access, position: int, ran: set[str
         access.outcome in _NOTHING and os.path.basename(access.object) in ran and not case.machine.mode(access.object)
     ):
         return None  # a step of a search along PATH
+    asked_for = os.path.basename(access.object) == case.command
+    if access.program in case.outer and not asked_for and not case.machine.mode(access.object):
+        return None  # the sandbox looks for something of its own
     label = _label(case, access)
     way = steps(case.machine, access.object)
     recorded = known.allowed(Operation.EXEC, way[0].path) or known.allowed(Operation.EXEC, access.object)

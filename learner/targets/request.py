@@ -1,11 +1,12 @@
 """What an export is made of, read off this machine."""
 
 import os
+import shutil
 
 from learner.floor import find_floor
 from learner.policy import Policy
 from learner.profile import Profile
-from learner.targets.target import Request
+from learner.targets.target import SANDBOXES, Request
 from learner.variables import Variables
 
 
@@ -15,7 +16,9 @@ def request_for(profile: Profile, words: tuple[str, ...], variables: Variables) 
     policy = profile.policy
     denied = [mask.path for mask in find_floor(found).masks if _only_by_a_tree(policy, mask.path)]
     links = [(link, os.readlink(link)) for link in policy.links if os.path.islink(link)]
-    return Request(profile, words, found, tuple(sorted(denied)), tuple(sorted(links)))
+    installed = [(name, file) for name in SANDBOXES if (file := shutil.which(name))]
+    programs = tuple((name, os.path.realpath(file)) for name, file in installed)
+    return Request(profile, words, found, tuple(sorted(denied)), tuple(sorted(links)), programs)
 
 
 def _only_by_a_tree(policy: Policy, path: str) -> bool:

@@ -18,6 +18,9 @@ class Line(NamedTuple):
 TARGETS = {
     "bash": Line("learner.targets.shell:BASH", "a function of bash: the command's name runs `sbx run`"),
     "fish": Line("learner.targets.shell:FISH", "the same for fish"),
+    "nono": Line("learner.targets.nono:NONO", "a profile of nono: nono run --profile FILE --allow-cwd -- COMMAND"),
+    "nono-flags": Line("learner.targets.nono_flags:NONO_FLAGS", "the `nono run` line that says the same"),
+    "srt": Line("learner.targets.srt:SRT", "settings of Anthropic's sandbox-runtime: srt --settings FILE COMMAND"),
     "zsh": Line("learner.targets.shell:ZSH", "the same for zsh"),
 }
 

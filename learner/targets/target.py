@@ -10,6 +10,9 @@ from learner.profile import Profile
 from learner.targets.feature import Feature
 from learner.variables import Variables
 
+SANDBOXES = ("srt",)
+"""Programs of whose own files an export may have to take account."""
+
 
 class Request(NamedTuple):
     """What is to be exported.
@@ -17,6 +20,7 @@ class Request(NamedTuple):
     ``words``: the command with its arguments. ``denied``: sensitive objects beneath granted trees, absolute, sorted:
     to be refused where the format can. ``variables``: what this machine's directories are, for formats that have
     variables of their own. ``links``: (symlink, text of its target) of the policy's links that exist here.
+    ``programs``: (name, file without links) of the sandboxes of :data:`SANDBOXES` that are installed here.
     """
 
     profile: Profile
@@ -24,6 +28,7 @@ class Request(NamedTuple):
     variables: Variables
     denied: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    programs: tuple[tuple[str, str], ...] = ()
 
 
 class Export(NamedTuple):
