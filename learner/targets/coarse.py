@@ -6,6 +6,7 @@ from typing import NamedTuple
 from learner.gaps import Gap
 from learner.jail.groups import GROUPS, PREFIX
 from learner.jail.rules import LOOPBACK, host_name, literal
+from learner.links import MAX_LINKS
 from learner.names import to_text
 from learner.policy import CHANGES, DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, NetworkGrant, Right, Scope
 from learner.words import endpoint, place
@@ -13,8 +14,6 @@ from tracers.events import Transport
 
 LOOK = Right.READ | Right.LIST | Right.EXEC
 """What reading is to such a sandbox: on a tree all of it, on a file all that a file has."""
-
-_MAX_LINKS = 40  # path_resolution(7)
 
 
 class Opening(NamedTuple):
@@ -68,7 +67,7 @@ def rights(scope: Scope, *, read: bool, write: bool) -> Right:
 def resolve(path: str, links: Mapping[str, str]) -> str:
     """``path`` with the symlinks among ``links`` (link: text) followed; "" for a loop."""
     todo, at = path.split("/")[::-1], "/"
-    for _ in range(_MAX_LINKS * 100):
+    for _ in range(MAX_LINKS * 100):
         if not todo:
             return at
         part = todo.pop()
