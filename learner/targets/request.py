@@ -2,6 +2,10 @@
 
 import os
 
+from learner.command import find
+from learner.enforcers.namespaces import farms
+from learner.enforcers.view import HostView
+from learner.errors import SbxError
 from learner.floor import find_floor
 from learner.policy import Policy
 from learner.profile import Profile
@@ -15,7 +19,16 @@ def request_for(profile: Profile, words: tuple[str, ...], variables: Variables) 
     policy = profile.policy
     denied = [mask.path for mask in find_floor(found).masks if _only_by_a_tree(policy, mask.path)]
     links = [(link, os.readlink(link)) for link in policy.links if os.path.islink(link)]
-    return Request(profile, words, found, tuple(sorted(denied)), tuple(sorted(links)))
+    return Request(
+        profile, words, found, tuple(sorted(denied)), tuple(sorted(links)), _file(words), HostView(), farms()
+    )
+
+
+def _file(words: tuple[str, ...]) -> str:
+    try:
+        return find(words).file
+    except SbxError:
+        return ""
 
 
 def _only_by_a_tree(policy: Policy, path: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
+from learner.enforcers.view import View
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.policy import Grant, NetworkGrant
@@ -17,6 +18,8 @@ class Request(NamedTuple):
     ``words``: the command with its arguments. ``denied``: sensitive objects beneath granted trees, absolute, sorted:
     to be refused where the format can. ``variables``: what this machine's directories are, for formats that have
     variables of their own. ``links``: (symlink, text of its target) of the policy's links that exist here.
+    ``file``: where the command is found here, empty if it is not. ``view``: this machine's file system, for formats
+    that build one of their own; None: an empty one. ``searched``: directories whose links lead to programs.
     """
 
     profile: Profile
@@ -24,6 +27,9 @@ class Request(NamedTuple):
     variables: Variables
     denied: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    file: str = ""
+    view: View | None = None
+    searched: tuple[str, ...] = ()
 
 
 class Export(NamedTuple):
