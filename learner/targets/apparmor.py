@@ -19,6 +19,7 @@ from learner.targets.target import Export, Request, remarks
 from tracers.events import Transport
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*\Z")
+_PROCESS = re.compile(r"/proc/(self|thread-self)(?=/|\Z)")
 _PATTERN = frozenset(b"*?[]{}^\\@")
 _PLAIN = frozenset((string.ascii_letters + string.digits + " !#$%&'()+,-./:;<=>_`|~").encode())
 _FILES = Right.CREATE | Right.SYMLINK | Right.SOCKET | Right.FIFO | Right.DEVICE | Right.REMOVE
@@ -57,7 +58,10 @@ class AppArmorTarget:
             shown = to_text(request.profile.name)
             raise UsageError(f"no AppArmor profile can be called {shown!r}", "give the profile another name")
         name = f"sbx-{request.profile.name}"
-        found = tuple(sorted({*missing(policy, self.lacks), *_GAPS}))
+        gaps = {*missing(policy, self.lacks), *_GAPS}
+        if any(_PROCESS.match(grant.path) for grant in policy.grants):
+            gaps.add(Gap("process files", "/proc/self stands for itself: what is granted there is so of every process"))
+        found = tuple(sorted(gaps))
         rules = dict.fromkeys(rule for grant in (*ALWAYS, *policy.grants) for rule in _rules(grant))
         rules |= dict.fromkeys(f'deny "{escape(path)}{{,/**}}" mrwklx,' for path in request.denied)
         body = [*rules, "", *_own(name), *_network(policy.network)]
@@ -79,8 +83,17 @@ def escape(path: str) -> str:
     )
 
 
+def _pattern(path: str) -> str:
+    """``path`` as AppArmor sees it: ``/proc/self`` is a link to a directory with a number."""
+    match = _PROCESS.match(path)
+    if match is None:
+        return escape(path.rstrip("/"))
+    threads = "/task/[0-9]*" if match[1] == "thread-self" else ""
+    return f"/proc/[0-9]*{threads}{escape(path[match.end(1) :])}"
+
+
 def _rules(grant: Grant) -> Iterable[str]:
-    base = escape(grant.path.rstrip("/"))
+    base = _pattern(grant.path)
     rights = grant.rights
     single = grant.scope is Scope.FILE
     if single and not rights & DIRECTORY_RIGHTS:

@@ -38,6 +38,7 @@ _GAPS = (
     Gap("Claude Code itself", "its tools and the commands that it runs are held, not the program: `sbx run` holds it"),
     Gap("reading", "outside of home directories everything may be read: the sandbox cannot do without it"),
 )
+_OWN = ("/dev", "/proc")
 _HOMES = ("/Users", "/home", "/root")
 
 
@@ -105,6 +106,8 @@ def _paths(policy: Policy, gaps: set[Gap]) -> list[str]:
     for grant in policy.grants:
         if grant.scope is Scope.FILE and grant.rights & DIRECTORY_RIGHTS:
             gaps.add(Gap(place(grant), "granted alone, not with what it holds: left out"))
+        elif any(is_within(grant.path, top) for top in _OWN):
+            gaps.add(Gap(place(grant), "the sandbox has a /dev and a /proc of its own: left out"))
         elif grant.rights & (Right.READ | Right.EXEC | Right.LIST):
             found.append(grant.path)
     return found
@@ -114,7 +117,9 @@ def _changed(policy: Policy) -> list[str]:
     return [
         grant.path
         for grant in policy.grants
-        if grant.rights & CHANGES and not (grant.scope is Scope.FILE and grant.rights & DIRECTORY_RIGHTS)
+        if grant.rights & CHANGES
+        and not (grant.scope is Scope.FILE and grant.rights & DIRECTORY_RIGHTS)
+        and not any(is_within(grant.path, top) for top in _OWN)
     ]
 
 

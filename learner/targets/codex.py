@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from learner.gaps import Gap
+from learner.places import is_within
 from learner.policy import ALWAYS, CHANGES, DIRECTORY_RIGHTS, Grant, NetworkAction, NetworkGrant, Policy, Scope
 from learner.targets.feature import Feature, missing
 from learner.targets.strings import comments, is_utf8, left_out, toml
@@ -32,7 +33,8 @@ _LACKS: Mapping[Feature, str] = {
 }
 _GAPS = (
     Gap("Codex itself", "the commands that it runs are held, not the program: `sbx run` holds it"),
-    Gap("system directories", "`:minimal` shows what Codex takes programs to need of /usr, /etc and the like"),
+    Gap("system directories", "`:minimal` shows what Codex takes programs to need: all of /usr and /etc"),
+    Gap("guarded names", "in what may be written, Codex keeps .git, .codex and the like read-only: git cannot commit"),
 )
 _PROXY = Gap(
     "hosts", "a list of domains holds through Codex's proxy only: features.network_proxy is switched on for it"
@@ -68,21 +70,26 @@ class CodexTarget:
     def admit(self, grants: tuple[Grant, ...], network: tuple[NetworkGrant, ...]) -> tuple[str, ...]:
         """See :class:`~learner.targets.target.Target`: lines of the filesystem and of the domains table."""
         ignored: set[Gap] = set()
-        files = _files(Policy(grants, network), ignored, always=False)
+        files = _files(Policy(grants, network), ignored)
         lines = [f"{toml(path)} = {toml(files[path])}" for path in sorted(files)]
         return (*lines, *(f'{toml(host)} = "allow"' for host in _network(network, ignored)))
 
 
-def _files(policy: Policy, gaps: set[Gap], *, always: bool = True) -> dict[str, str]:
+def _files(policy: Policy, gaps: set[Gap]) -> dict[str, str]:
     found: dict[str, str] = {}
     for grant in policy.grants:
         if grant.scope is Scope.FILE and grant.rights & DIRECTORY_RIGHTS:
             gaps.add(Gap(place(grant), "granted alone, not with what it holds: left out"))
-        elif always and any(grant.path == device.path for device in ALWAYS):
-            continue
-        elif grant.rights & CHANGES:
+        elif is_within(grant.path, "/dev"):
+            if not any(grant.path == device.path for device in ALWAYS):
+                gaps.add(Gap(place(grant), "devices are the sandbox's own: left out"))
+        elif grant.rights & CHANGES and grant.scope is Scope.TREE:
             found[grant.path] = "write"
         elif grant.rights:
+            if grant.rights & CHANGES:
+                gaps.add(
+                    Gap(place(grant), "a file alone cannot be writable there (it fails to start): to be read only")
+                )
             found.setdefault(grant.path, "read")
     kept = _sayable(found, gaps)
     return {path: found[path] for path in kept}

@@ -109,7 +109,10 @@ class _Writer:
                 lines.append(f"blacklist {top}")
         lines += [f"blacklist {path}" for path in self._sayable(self._request.denied)]
         lines.append("read-only /")
-        lines += [f"read-write {path}" for path in shown if self._policy.rights_on(path) & CHANGES]
+        changed = [path for path in shown if self._policy.rights_on(path) & CHANGES]
+        lines += [f"read-write {path}" for path in changed if not is_within(path, "/proc")]
+        if any(is_within(path, "/proc") for path in changed):
+            self._gaps.add(Gap("process files", "what may be changed in /proc cannot be told from the rest of it"))
         lines += _HARDENING
         lines.append("protocol unix,inet,inet6,netlink" if self._policy.network else "net none")
         self._gaps.add(Gap("system directories", _SHARED))

@@ -18,6 +18,7 @@ from learner.enforcers.landlock import FS_RIGHTS, fs_access, policy_gaps
 from learner.errors import InputFileError
 from learner.gaps import Gap
 from learner.names import to_text
+from learner.places import is_within
 from learner.policy import (
     ALWAYS,
     ANYWHERE,
@@ -110,6 +111,8 @@ class LandlockTarget:
         document, lost = _document(policy)
         gaps = [*missing(policy, self.lacks, request.denied), *_GAPS, *left_out(lost, NO_UTF8)]
         gaps += [g for g in policy_gaps(policy) if g.item in ("own ports", "single directories")]
+        if any(is_within(grant.path, "/proc/self") for grant in policy.grants):
+            gaps.append(Gap("process files", "/proc/self is that of the program which loads the rules, of no other"))
         found = tuple(sorted(set(gaps)))
         if self.suffix == ".json":
             return Export(_json(document), found)
