@@ -82,3 +82,12 @@ def holding(paths: Iterable[str]) -> Disk:
 
 
 SAMPLE = request_of(POLICY, DENIED)
+
+_WORDS = r"""-a ~ ~root %h %% $HOME ${HOME} $$ $(id) `id` a:b a,b * ? [a] ] {a,b} @{HOME} @{ ^a \ \\ \101 a\ \n ' " #
+    -- --bind a)b ( !a a;b a|b a& +a =a a@b é"""
+TRICKS = (
+    *_WORDS.split(),
+    *("a b", " a", "a ", "a  b", " #a", "\t", "a\r", "a\x7f", "\x01", "\udcff", '"""', "\nwhitelist _home"),
+    *("a\nread-write _", "a\n\n[Service]\nExecStart=x", '"\n"_**" rwx,\n"', 'x"]\n[[path_beneath]]\nparent = ["_'),
+)
+"""Names that mean something in one format or another."""

@@ -1,7 +1,8 @@
 """AppArmor profiles (apparmor.d(5), parser 3.0, ABI 3.0).
 
-Every byte of a name can be written: what means something in a pattern gets a backslash, the rest that is no printable
-ASCII stands as three octal digits. tests/targets/test_apparmor.py asks the parser's own automaton.
+Every byte of a name can be written: what means something in a pattern gets a backslash; a backslash itself (as the last
+character it would hide the quote), a quote, and what is no printable ASCII stand as three octal digits, as
+tests/targets/test_hostile_names.py finds out from the parser's own automaton.
 """
 
 import os
@@ -20,7 +21,7 @@ from tracers.events import Transport
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*\Z")
 _PROCESS = re.compile(r"/proc/(self|thread-self)(?=/|\Z)")
-_PATTERN = frozenset(b"*?[]{}^\\@")
+_PATTERN = frozenset(b"*?[]{}^@")
 _PLAIN = frozenset((string.ascii_letters + string.digits + " !#$%&'()+,-./:;<=>_`|~").encode())
 _FILES = Right.CREATE | Right.SYMLINK | Right.SOCKET | Right.FIFO | Right.DEVICE | Right.REMOVE
 _DIRECTORIES = Right.MKDIR | Right.RMDIR
@@ -77,10 +78,13 @@ class AppArmorTarget:
 
 def escape(path: str) -> str:
     """``path`` as it stands between quotes in a rule, matching nothing but itself. ASCII."""
-    return "".join(
-        f"\\{chr(byte)}" if byte in _PATTERN else chr(byte) if byte in _PLAIN else f"\\{byte:03o}"
-        for byte in os.fsencode(path)
-    )
+    return "".join(map(_escaped, os.fsencode(path)))
+
+
+def _escaped(byte: int) -> str:
+    if byte in _PATTERN:
+        return f"\\{chr(byte)}"
+    return chr(byte) if byte in _PLAIN else f"\\{byte:03o}"
 
 
 def _pattern(path: str) -> str:

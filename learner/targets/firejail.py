@@ -108,9 +108,11 @@ class _Writer:
             else:
                 lines.append(f"blacklist {top}")
         lines += [f"blacklist {path}" for path in self._sayable(self._request.denied)]
-        lines.append("read-only /")
         changed = [path for path in shown if self._policy.rights_on(path) & CHANGES]
-        lines += [f"read-write {path}" for path in changed if not is_within(path, "/proc")]
+        # What is whitelisted is a mount of its own, which a line for a directory above does not reach.
+        closed = {"/", *(top for top in tops if top in _SYSTEM), *shown} - {*changed, *_STREAMS, "/proc", "/dev"}
+        access = dict.fromkeys(closed, "read-only") | dict.fromkeys(changed, "read-write")
+        lines += [f"{access[path]} {path}" for path in sorted(access) if not is_within(path, "/proc")]
         if any(is_within(path, "/proc") for path in changed):
             self._gaps.add(Gap("process files", "what may be changed in /proc cannot be told from the rest of it"))
         lines += _HARDENING

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Collection
 
-from learner.enforcers.binds import Plan, plan
+from learner.enforcers.binds import FARMS, Plan, plan
 from learner.enforcers.view import View
 from learner.places import ancestors
 from learner.policy import Policy, Scope
@@ -52,7 +52,7 @@ def plan_of(request: Request) -> Plan:
         request.profile.policy,
         view_of(request),
         through=[path for path in through if path],
-        farms=request.searched,
+        farms=request.searched or FARMS,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from capability import require
-from exports import HOME, holding, request_of
+from exports import HOME, TRICKS, holding, request_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import hostile_names
@@ -27,72 +27,8 @@ from learner.targets.apparmor import TARGET as APPARMOR
 from learner.targets.target import Export
 
 READ = Right.READ | Right.LIST
-_TRICKS = [
-    *(
-        "a b",
-        " a",
-        "a ",
-        "a  b",
-        "-a",
-        "~",
-        "~root",
-        "%h",
-        "%%",
-        "$HOME",
-        "${HOME}",
-        "$$",
-        "$(id)",
-        "`id`",
-        "a:b",
-        "a,b",
-    ),
-    *(
-        "*",
-        "?",
-        "[a]",
-        "]",
-        "{a,b}",
-        "@{HOME}",
-        "@{",
-        "^a",
-        "\\",
-        "\\\\",
-        "\\101",
-        "a\\",
-        "\\n",
-        "'",
-        '"',
-        '"""',
-        "#",
-        " #a",
-    ),
-    *(
-        "a\nread-write /",
-        "a\n\n[Service]\nExecStart=x",
-        "\nwhitelist /home",
-        '"\n"/**" rwx,\n"',
-        "a\r",
-        "\t",
-        "é",
-        "\udcff",
-    ),
-    *(
-        'x"]\n[[path_beneath]]\nparent = ["/',
-        "--",
-        "--bind",
-        "a)b",
-        "(",
-        "!a",
-        "a;b",
-        "a|b",
-        "a&",
-        "a\x7f",
-        "\x01",
-        "a//b",
-    ),
-]
 names = st.one_of(
-    st.sampled_from([trick.replace("/", "_") for trick in _TRICKS]),
+    st.sampled_from(TRICKS),
     hostile_names,
     st.text("ab\\*?[]{}@^'\" $%\n", min_size=1),
 ).filter(lambda name: name not in (".", ".."))
@@ -192,7 +128,8 @@ def test_firejail(paths: list[str], denied: list[str]) -> None:
     """A profile is lines: a command, a blank, and all that follows."""
     export = exported(firejail.TARGET, paths, denied)
     lines = uncommented(export.data)
-    meant = {f"whitelist {path}" for path in paths} | {f"blacklist {path}" for path in denied}
+    meant = {f"{what} {path}" for path in paths for what in ("whitelist", "read-only")}
+    meant |= {f"blacklist {path}" for path in denied}
     assert [line for line in lines if HOME in line and line not in meant] == []
     commands = {
         "whitelist",
@@ -331,13 +268,13 @@ def _accepted(states: str, name: bytes) -> bool:
 
 
 @settings(max_examples=60, deadline=None)
-@given(names, names)
-def test_apparmor(name: str, other: str) -> None:
-    """The rule fits the name that was meant, and no other of the same kind."""
+@given(st.lists(names, min_size=1, max_size=4, unique=True), names)
+def test_apparmor(meant: list[str], other: str) -> None:
+    """The rules fit the names that were meant, and no other of the same kind; none reaches into the next."""
     require(shutil.which("apparmor_parser"), "the package apparmor is not installed")
-    rules = APPARMOR.admit((Grant(f"/{name}", Scope.FILE, Right.READ, ()),), ())
+    rules = APPARMOR.admit(tuple(Grant(f"/{name}", Scope.FILE, Right.READ, ()) for name in meant), ())
     text = "profile x {\n" + "\n".join(rules) + "\n}\n"
     states = _dump(text, "-D dfa-states")
-    assert _accepted(states, os.fsencode(f"/{name}"))
-    assert other == name or not _accepted(states, os.fsencode(f"/{other}"))
-    assert _dump(text, "-d").count("\tName:\t") == 1
+    assert all(_accepted(states, os.fsencode(f"/{name}")) for name in meant)
+    assert other in meant or not _accepted(states, os.fsencode(f"/{other}"))
+    assert _dump(text, "-d").count("\tName:\t") == len(meant)
