@@ -22,7 +22,19 @@ from samples import hostile_names
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.policy import CHANGES, Grant, Policy, Right, Scope
-from learner.targets import bwrap, bwrap_words, claude_code, codex, firejail, landlock, lulu, systemd, vibe, vibecoding
+from learner.targets import (
+    bwrap,
+    bwrap_words,
+    claude_code,
+    codex,
+    firejail,
+    landlock,
+    landlock_form,
+    lulu,
+    systemd,
+    vibe,
+    vibecoding,
+)
 from learner.targets.apparmor import TARGET as APPARMOR
 from learner.targets.target import Export
 
@@ -58,7 +70,7 @@ def uncommented(data: bytes, sign: str = "#") -> list[str]:
 def test_landlock(form: str, paths: list[str]) -> None:
     target = landlock.TOML if form == "landlock" else landlock.JSON
     export = exported(target, paths, [])
-    policy, _ = landlock.read(export.data.decode(), "x", request_of(Policy()).variables)
+    policy, _ = landlock_form.read(export.data.decode(), "x", request_of(Policy()).variables)
     sayable = {path for path in paths if path.encode(errors="replace").decode() == path}
     assert {g.path for g in policy.grants} - {
         f"/dev/{n}" for n in ("full", "null", "random", "urandom", "zero")

@@ -1,7 +1,6 @@
 """The real programs read what is exported, and hold it: granted works, a canary is refused, the host stays as is."""
 
 import errno
-import functools
 import json
 import os
 import shutil
@@ -9,15 +8,14 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import pytest
 from boxes import CHMOD, CREATE, OVERWRITE, PYTHON, READ, STAT, UNIX, Box, attempt, box_of, box_policy, start
 from capability import require
 from children import NOBODY, USERS, listing
 from exports import SAMPLE, TRICKS, holding, request_of
-from landlockpy import AccessFS, AccessNet, Ruleset
-from landlockpy import Scope as Scoped
+from landlocked import restrict
 
 from learner.enforcers.bubblewrap import find_bwrap
 from learner.enforcers.landlock import abi
@@ -25,13 +23,11 @@ from learner.enforcers.view import HostView
 from learner.names import to_text
 from learner.policy import CHANGES, Grant, Policy, Right, Scope
 from learner.profile import Profile
-from learner.targets.landlock import parse
 from learner.targets.table import find
 from learner.targets.target import Export, Request
 from learner.variables import Variables
 from tracers.tracer import Command
 
-_Flag = TypeVar("_Flag", AccessFS, AccessNet, Scoped)
 pytestmark = pytest.mark.kernel
 
 KEY = "open('<project>/key').read() or os.open('/nonesuch', 0)"
@@ -82,21 +78,7 @@ class Restricted(NamedTuple):
         return Command(command.file, command.argv, self.apply)
 
     def apply(self) -> None:
-        document = parse(self.text, "exported")
-        [handled] = document.ruleset
-        ruleset = Ruleset(
-            handled_fs=all_of(AccessFS, handled.handled_access_fs),
-            handled_net=all_of(AccessNet, handled.handled_access_net),
-            scoped=all_of(Scoped, handled.scoped),
-        )
-        for rule in document.path_beneath:
-            for path in [parent.replace("$$", "$") for parent in rule.parent]:
-                if os.path.exists(path):
-                    ruleset.allow_path(path, all_of(AccessFS, rule.allowed_access))
-        for port in document.net_port:
-            for number in port.port:
-                ruleset.allow_port(number, all_of(AccessNet, port.allowed_access))
-        ruleset.restrict()
+        restrict(self.text)
 
 
 def needed(name: str) -> None:
@@ -111,11 +93,6 @@ def exported(name: str, policy: Policy, home: str, denied: tuple[str, ...] = ())
     return find(name).export(
         Request(Profile("test", "test", policy), (), Variables(home, home), denied, view=HostView())
     )
-
-
-def all_of(kind: type[_Flag], words: list[str]) -> _Flag:
-    """The flags that ``words`` name."""
-    return functools.reduce(lambda found, word: found | kind[word.upper()], words, kind(0))
 
 
 def confined(name: str, policy: Policy, home: str, denied: tuple[str, ...] = ()) -> Wrapped | Restricted:
