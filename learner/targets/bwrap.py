@@ -12,6 +12,7 @@ from learner.enforcers.binds import Make, Plan
 from learner.enforcers.bubblewrap import MANY_BINDS, bwrap_options, held_by_bwrap
 from learner.enforcers.namespaces import namespace_gaps
 from learner.gaps import Gap
+from learner.names import to_text
 from learner.policy import CHANGES, Grant, NetworkGrant, Policy
 from learner.targets.bwrap_words import ARITY
 from learner.targets.feature import Feature, missing
@@ -71,7 +72,7 @@ class BwrapTarget:
         if self.executable:
             found = tuple(sorted(set(gaps)))
             return Export(_script(request, options, masks, found), found)
-        gaps += [Gap(path, _UNGUARDED) for path, _ in masks]
+        gaps += [Gap(to_text(path), _UNGUARDED) for path, _ in masks]
         words = [*options, *(word for _, mask in masks for word in mask)]
         return Export(b"".join(os.fsencode(word) + b"\0" for word in words), tuple(sorted(set(gaps))))
 
@@ -79,7 +80,7 @@ class BwrapTarget:
         """See :class:`~learner.targets.target.Target`: options, one bind a line."""
         lines = []
         for grant in grants:
-            path = os.fsdecode(quote(grant.path))
+            path = _shown(grant.path)
             kind = (
                 "--dev-bind" if grant.path.startswith("/dev/") else "--bind" if grant.rights & CHANGES else "--ro-bind"
             )
@@ -92,6 +93,14 @@ class BwrapTarget:
 def quote(word: str) -> bytes:
     """``word`` for sh: whatever it holds, it stays one word and says nothing (POSIX, 2.2.2)."""
     return b"'" + os.fsencode(word).replace(b"'", b"'\\''") + b"'"
+
+
+def _shown(word: str) -> str:
+    """``word`` quoted, on one line and printable: if need be as POSIX.1-2024 has it."""
+    if to_text(word).replace("\\\\", "\\") == word:
+        return os.fsdecode(quote(word))
+    bytes_ = os.fsencode(word)
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"\\'" else f"\\{b:03o}" for b in bytes_) + "'"
 
 
 def _gaps(policy: Policy, plan: Plan) -> list[Gap]:

@@ -4,7 +4,6 @@ Source: the settings' types in npm's @anthropic-ai/claude-agent-sdk 0.3.330 (``s
 Claude Code's documentation: a rule's path begins with ``//`` at the root, and is a pattern as of gitignore(5).
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +12,7 @@ from learner.gaps import Gap
 from learner.places import is_within
 from learner.policy import CHANGES, DIRECTORY_RIGHTS, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
 from learner.targets.feature import Feature, is_name, missing
-from learner.targets.strings import is_utf8, left_out
+from learner.targets.strings import dumps, is_utf8, json_file, left_out
 from learner.targets.target import Export, Request
 from learner.words import endpoint, place
 
@@ -80,7 +79,7 @@ class ClaudeCodeTarget:
         }
         if any(grant.action is NetworkAction.BIND for grant in policy.network):
             settings["sandbox"]["network"]["allowLocalBinding"] = True
-        return Export(json.dumps(settings, indent=2, ensure_ascii=False).encode() + b"\n", tuple(sorted(gaps)))
+        return Export(json_file(settings), tuple(sorted(gaps)))
 
     def admit(self, grants: tuple[Grant, ...], network: tuple[NetworkGrant, ...]) -> tuple[str, ...]:
         """See :class:`~learner.targets.target.Target`: elements of the lists, each after the list's key."""
@@ -89,7 +88,7 @@ class ClaudeCodeTarget:
         rules = [*_rules("Read", policy, read), *_rules("Edit", policy, write)]
         hosts, domains = _network(network, ignored)
         return tuple(
-            f"{key}: {json.dumps(word, ensure_ascii=False)}"
+            f"{key}: {dumps(word)}"
             for key, words in (
                 ("permissions.allow", [*rules, *domains]),
                 ("sandbox.filesystem.allowRead", read),

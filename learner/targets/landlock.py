@@ -3,7 +3,6 @@
 Rights are written one by one, without the groups ``abi.*`` and ``v5.*``: those names have changed, these have not.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,16 +19,16 @@ from learner.policy import (
     NetworkAction,
     NetworkGrant,
     Policy,
+    Right,
     Scope,
 )
 from learner.targets.feature import Feature, missing
 from learner.targets.landlock_form import KNOWN, Document, Port, Rule, Ruleset, names_of
-from learner.targets.strings import NO_UTF8, comments, is_utf8, left_out, toml, toml_list
+from learner.targets.strings import NO_UTF8, comments, dumps, is_utf8, json_file, left_out, toml, toml_list
 from learner.targets.target import Export, Request, remarks
 from tracers.events import Transport
 
 _LACKS: Mapping[Feature, str] = {
-    Feature.EXECUTE_APART: "what may be executed may be read: the kernel opens it for both",
     Feature.ATTRIBUTES: "Landlock does not see chmod, chown, utime and extended attributes: they are open everywhere",
     Feature.UNIX_SOCKETS: "the format has no right for sockets by path: all can be connected to",
     Feature.ABSTRACT_SOCKETS: "one is granted, and Landlock can only open all of them",
@@ -64,6 +63,8 @@ class LandlockTarget:
         document, lost = _document(policy)
         gaps = [*missing(policy, self.lacks, request.denied), *_GAPS, *left_out(lost, NO_UTF8)]
         gaps += [g for g in policy_gaps(policy) if g.item in ("own ports", "single directories")]
+        if any(Right.EXEC in grant.rights and Right.READ not in grant.rights for grant in policy.grants):
+            gaps.append(Gap("execute without read", "what may be executed may be read: the kernel opens it for both"))
         if any(is_within(grant.path, "/proc/self") for grant in policy.grants):
             gaps.append(Gap("process files", "/proc/self is that of the program which loads the rules, of no other"))
         found = tuple(sorted(set(gaps)))
@@ -78,7 +79,7 @@ class LandlockTarget:
         if self.suffix == ".json":
             listed = msgspec.to_builtins(document)
             return tuple(
-                f"{_camel(key)}: {json.dumps(_cameled(each), ensure_ascii=False)}"
+                f"{_camel(key)}: {dumps(_cameled(each))}"
                 for key in ("path_beneath", "net_port")
                 for each in listed[key]
             )
@@ -146,7 +147,7 @@ def _toml(document: Document) -> str:
 def _json(document: Document) -> bytes:
     """Lists that are empty are left out: the schema wants one element in each."""
     found = {_camel(key): [_cameled(each) for each in value] for key, value in _lists(document) if value}
-    return json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n"
+    return json_file(found)
 
 
 def _lists(document: Document) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -4,7 +4,6 @@ Source: ``Rule.m``, ``AddRuleWindowController.m`` and ``consts.h`` of github.com
 that it exported. Numbers stand as strings: every version reads those. A rule for an endpoint comes before one for all.
 """
 
-import json
 import re
 import uuid
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ from learner.names import to_text
 from learner.policy import Grant, NetworkAction, NetworkGrant, Right, Scope
 from learner.profile import Profile
 from learner.targets.feature import Feature, missing
-from learner.targets.strings import is_utf8
+from learner.targets.strings import is_utf8, json_file
 from learner.targets.target import Export, Request
 from learner.words import endpoint
 
@@ -61,7 +60,7 @@ class LuLuTarget:
             for path, ends in sorted(allowed.items())
         }
         gaps.add(Gap("executables", "a rule is for an executable, whoever starts it: an interpreter's for all scripts"))
-        return Export(json.dumps(rules, indent=2, ensure_ascii=False).encode() + b"\n", tuple(sorted(gaps)))
+        return Export(json_file(rules), tuple(sorted(gaps)))
 
     def admit(self, grants: tuple[Grant, ...], network: tuple[NetworkGrant, ...]) -> tuple[str, ...]:
         """See :class:`~learner.targets.target.Target`: what to fill into LuLu's window for a new rule."""

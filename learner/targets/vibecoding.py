@@ -1,6 +1,5 @@
 """VibeCoding's settings.json (:mod:`learner.vibecoding`), written from a profile and read as one."""
 
-import json
 from collections.abc import Mapping
 
 from learner.gaps import Gap
@@ -9,7 +8,7 @@ from learner.names import to_text
 from learner.policy import Grant, NetworkGrant, Policy, Scope, Witness
 from learner.targets.bwrap_words import everything
 from learner.targets.feature import Feature, missing
-from learner.targets.strings import is_utf8
+from learner.targets.strings import dumps, is_utf8
 from learner.targets.target import Export, Request
 from learner.variables import Variables
 from learner.vibecoding import loads, to_settings, updated
@@ -51,7 +50,7 @@ class VibeCodingTarget:
     def admit(self, grants: tuple[Grant, ...], network: tuple[NetworkGrant, ...]) -> tuple[str, ...]:
         """See :class:`~learner.targets.target.Target`: elements of ``extraBinds``, and keys."""
         lines = [
-            f"extraBinds: {json.dumps(f'{grant.path}:{grant.path}', ensure_ascii=False)}"
+            f"extraBinds: {dumps(f'{grant.path}:{grant.path}')}"
             for grant in grants
             if ":" not in grant.path and is_utf8(grant.path)
         ]

@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from exports import SAMPLE
+from exports import POLICY, SAMPLE
 
+from learner.names import to_text
+from learner.policy import Grant, Right, Scope
 from learner.targets.feature import Feature
 from learner.targets.table import find
 
@@ -41,6 +43,7 @@ def test_golden(name: str) -> None:
     export = target.export(SAMPLE)
     lines = "".join(f"{gap.item}: {gap.reason}\n" for gap in export.gaps)
     written = export.data.replace(b"\0", b"\0\n") + b"\n--- gaps\n" + lines.encode()
+    written += "\n".join(("--- admit", *target.admit(POLICY.grants, POLICY.network))).encode() + b"\n"
     golden = GOLDEN / f"{name}.txt"
     if os.environ.get("SBX_GOLDEN"):
         golden.parent.mkdir(exist_ok=True)
@@ -63,3 +66,10 @@ def test_a_feature_that_lacks_is_a_gap(name: str) -> None:
     said = {gap.item.split(" (")[0] for gap in target.export(SAMPLE).gaps}
     used = {Feature.HOSTS, Feature.PORTS, Feature.DENIALS, Feature.EXECUTE_APART, Feature.CHANGES_APART, Feature.HIDING}
     assert {feature.value for feature in used & {*target.lacks}} <= said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_to_be_added_is_printable(name: str) -> None:
+    odd = (Grant("/a\n\x1b[31m\u202e'\udcff", Scope.TREE, Right.READ | Right.LIST, ()),)
+    for line in find(name).admit((*odd, *POLICY.grants), POLICY.network):
+        assert to_text(line).replace("\\\\", "\\") == line

@@ -45,7 +45,7 @@ names = st.one_of(
     st.text("ab\\*?[]{}@^'\" $%\n", min_size=1),
 ).filter(lambda name: name not in (".", ".."))
 _paths = st.lists(names.map(lambda name: f"{HOME}/{name}"), min_size=1, max_size=4, unique=True)
-SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def exported(target: object, paths: list[str], denied: list[str]) -> Export:
