@@ -13,9 +13,10 @@ from learner.enforcers.bubblewrap import MANY_BINDS, bwrap_options, held_by_bwra
 from learner.enforcers.namespaces import namespace_gaps
 from learner.gaps import Gap
 from learner.names import to_text
+from learner.places import is_within
 from learner.policy import CHANGES, Grant, NetworkGrant, Policy
 from learner.targets.bwrap_words import ARITY
-from learner.targets.feature import Feature, missing
+from learner.targets.feature import Feature, alone, missing
 from learner.targets.root import ensured, plan_of, view_of
 from learner.targets.target import Export, Request, remarks
 
@@ -81,12 +82,18 @@ class BwrapTarget:
         lines = []
         for grant in grants:
             path = _shown(grant.path)
+            if alone(grant):
+                lines.append(f"--dir {path}")
+                continue
+            if is_within(grant.path, "/proc"):
+                lines.append("--proc /proc")
+                continue
             kind = (
                 "--dev-bind" if grant.path.startswith("/dev/") else "--bind" if grant.rights & CHANGES else "--ro-bind"
             )
             lines.append(f"{kind} {path} {path}")
         if network:
-            lines.append("--share-net")
+            lines.append("# without --unshare-net")
         return tuple(dict.fromkeys(lines))
 
 

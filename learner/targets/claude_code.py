@@ -10,8 +10,8 @@ from typing import Any
 
 from learner.gaps import Gap
 from learner.places import is_within
-from learner.policy import CHANGES, DIRECTORY_RIGHTS, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
-from learner.targets.feature import Feature, is_name, missing
+from learner.policy import CHANGES, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
+from learner.targets.feature import Feature, alone, is_name, missing
 from learner.targets.strings import dumps, is_utf8, json_file, left_out
 from learner.targets.target import Export, Request
 from learner.words import endpoint, place
@@ -103,7 +103,7 @@ def _paths(policy: Policy, gaps: set[Gap]) -> list[str]:
     """What may be read: trees and files. A single directory would be granted with all that it holds."""
     found = []
     for grant in policy.grants:
-        if grant.scope is Scope.FILE and grant.rights & DIRECTORY_RIGHTS:
+        if alone(grant):
             gaps.add(Gap(place(grant), "granted alone, not with what it holds: left out"))
         elif any(is_within(grant.path, top) for top in _OWN):
             gaps.add(Gap(place(grant), "the sandbox has a /dev and a /proc of its own: left out"))
@@ -116,9 +116,7 @@ def _changed(policy: Policy) -> list[str]:
     return [
         grant.path
         for grant in policy.grants
-        if grant.rights & CHANGES
-        and not (grant.scope is Scope.FILE and grant.rights & DIRECTORY_RIGHTS)
-        and not any(is_within(grant.path, top) for top in _OWN)
+        if grant.rights & CHANGES and not alone(grant) and not any(is_within(grant.path, top) for top in _OWN)
     ]
 
 

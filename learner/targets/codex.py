@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from learner.gaps import Gap
 from learner.places import is_within
-from learner.policy import ALWAYS, CHANGES, DIRECTORY_RIGHTS, Grant, NetworkAction, NetworkGrant, Policy, Scope
-from learner.targets.feature import Feature, missing
+from learner.policy import ALWAYS, CHANGES, Grant, NetworkAction, NetworkGrant, Policy, Scope
+from learner.targets.feature import Feature, alone, missing
 from learner.targets.strings import comments, is_utf8, left_out, toml
 from learner.targets.target import Export, Request, remarks
 from learner.words import endpoint, place
@@ -78,7 +78,7 @@ class CodexTarget:
 def _files(policy: Policy, gaps: set[Gap]) -> dict[str, str]:
     found: dict[str, str] = {}
     for grant in policy.grants:
-        if grant.scope is Scope.FILE and grant.rights & DIRECTORY_RIGHTS:
+        if alone(grant):
             gaps.add(Gap(place(grant), "granted alone, not with what it holds: left out"))
         elif is_within(grant.path, "/dev"):
             if not any(grant.path == device.path for device in ALWAYS):

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.places import is_within
-from learner.policy import ALWAYS, CHANGES, DIRECTORY_RIGHTS, Grant, NetworkGrant, Scope
-from learner.targets.feature import Feature, missing
+from learner.policy import ALWAYS, CHANGES, Grant, NetworkGrant
+from learner.targets.feature import Feature, alone, missing
 from learner.targets.root import ensured, links_to_granted, view_of
 from learner.targets.strings import comments, left_out
 from learner.targets.target import Export, Request, remarks
@@ -76,10 +76,10 @@ class FirejailTarget:
         """See :class:`~learner.targets.target.Target`. ``ignore`` takes back a command of an included profile."""
         lines = []
         for grant in grants:
-            if not _SAYABLE.match(grant.path):
+            if not _SAYABLE.match(grant.path) or alone(grant):
                 continue
             lines += [f"noblacklist {grant.path}"]
-            lines += [] if _in_system(grant.path) else [f"whitelist {grant.path}"]
+            lines += [] if _in_system(grant.path) or grant.path.count("/") < 2 else [f"whitelist {grant.path}"]
             lines += [f"read-write {grant.path}"] if grant.rights & CHANGES else []
         lines += ["ignore net none"] if network else []
         return tuple(dict.fromkeys(lines))
@@ -124,7 +124,7 @@ class _Writer:
         """What is whitelisted, or shown as a whole, sorted: granted trees and files, and links to them."""
         found = {grant.path for grant in ALWAYS} | {*_STREAMS}
         for grant in self._policy.grants:
-            if grant.scope is Scope.FILE and grant.rights & DIRECTORY_RIGHTS:
+            if alone(grant):
                 if not _in_system(grant.path) or grant.rights & CHANGES:
                     self._gaps.add(Gap(place(grant), "granted alone, not with what it holds: only its name is there"))
             elif grant.path == "/":

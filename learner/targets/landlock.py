@@ -20,9 +20,8 @@ from learner.policy import (
     NetworkGrant,
     Policy,
     Right,
-    Scope,
 )
-from learner.targets.feature import Feature, missing
+from learner.targets.feature import Feature, alone, missing
 from learner.targets.landlock_form import KNOWN, Document, Port, Rule, Ruleset, names_of
 from learner.targets.strings import NO_UTF8, comments, dumps, is_utf8, json_file, left_out, toml, toml_list
 from learner.targets.target import Export, Request, remarks
@@ -107,7 +106,7 @@ def _document(policy: Policy, *, always: bool = True) -> tuple[Document, list[st
 def _access(grant: Grant) -> AccessFS:
     """What the rule on a grant's path allows. Rights on files are kept from what lies in a single directory."""
     rights = grant.rights
-    if grant.scope is Scope.FILE and rights & DIRECTORY_RIGHTS:
+    if alone(grant):
         rights &= DIRECTORY_RIGHTS
     return fs_access(rights) & KNOWN
 

@@ -25,6 +25,10 @@ _ANY = ("*", "*")
 _HOST = re.compile(r"[A-Za-z0-9._:-]+\Z")
 _SPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/objective-see/LuLu")
 """Of the rules' identities: the same policy gives the same file."""
+_EXECUTABLES = (
+    "a rule is for an executable, whoever starts it: an interpreter's for all scripts; a signed one LuLu knows by its "
+    "signature, so look whether it took the rules for it"
+)
 _FILES = "LuLu is about connections: the files of the policy are not in it"
 _LACKS: Mapping[Feature, str] = {
     **{
@@ -59,7 +63,7 @@ class LuLuTarget:
             path: [_rule(path, *end) for end in sorted(ends - {_ANY})] + [_rest(path, ends)]
             for path, ends in sorted(allowed.items())
         }
-        gaps.add(Gap("executables", "a rule is for an executable, whoever starts it: an interpreter's for all scripts"))
+        gaps.add(Gap("executables", _EXECUTABLES))
         return Export(json_file(rules), tuple(sorted(gaps)))
 
     def admit(self, grants: tuple[Grant, ...], network: tuple[NetworkGrant, ...]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from learner.gaps import Gap
 from learner.names import to_text
 from learner.places import is_within
 from learner.policy import CHANGES, Grant, NetworkAction, NetworkGrant
-from learner.targets.feature import Feature, is_name, missing
+from learner.targets.feature import Feature, alone, is_name, missing
 from learner.targets.root import ensured, links_to_granted, plan_of, view_of
 from learner.targets.strings import comments, left_out
 from learner.targets.target import Export, Request, remarks
@@ -62,6 +62,7 @@ RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 """
 _GAPS = (
+    Gap("/", "files and symlinks at the top of the file system are shown"),
     Gap("/sys and /proc", "they are shown as a whole, /sys and the machine's settings in /proc read-only"),
     Gap("system calls", "no SystemCallFilter= is written: sbx does not learn calls; @system-service is a start"),
 )
@@ -79,7 +80,7 @@ class SystemdTarget:
         """See :class:`~learner.targets.target.Target`."""
         policy = request.profile.policy
         plan = plan_of(request)
-        gaps = {*missing(policy, self.lacks), *plan.gaps, *_GAPS}
+        gaps = {*missing(policy, self.lacks), *(g for g in plan.gaps if g.item != "single directories"), *_GAPS}
         masked = _sayable(request.denied, gaps)
         lines = [*_HARDENING.strip().splitlines(), *_network(policy.network, gaps)]
         lines += [f"TemporaryFileSystem={_quote(path)}:ro" for path in _sayable(_emptied(request, plan), gaps)]
@@ -91,8 +92,10 @@ class SystemdTarget:
 
     def admit(self, grants: tuple[Grant, ...], network: tuple[NetworkGrant, ...]) -> tuple[str, ...]:
         """See :class:`~learner.targets.target.Target`: lines of the ``[Service]`` section."""
-        lines = [_bind(grant.path, bool(grant.rights & CHANGES)) for grant in grants if _SAYABLE.match(grant.path)]
-        return tuple(dict.fromkeys([*lines, *(_network(network, set()) if network else [])]))
+        shown = [g for g in grants if not alone(g) and not any(is_within(g.path, top) for top in _KERNELS)]
+        lines = [_bind(g.path, bool(g.rights & CHANGES)) for g in shown if _SAYABLE.match(g.path)]
+        kept = [line for line in _network(network, set()) if "Deny=" not in line] if network else []
+        return tuple(dict.fromkeys([*lines, *(["PrivateNetwork=no"] if network else []), *kept]))
 
 
 def _quote(text: str) -> str:
@@ -157,9 +160,12 @@ def _network(network: tuple[NetworkGrant, ...], gaps: set[Gap]) -> list[str]:
         if any(grant.action is NetworkAction.BIND for grant in ends):
             gaps.add(Gap("listening", "only the addresses that may be reached can reach the service, too"))
     binds = [grant for grant in ends if grant.action is NetworkAction.BIND]
-    if not any(grant.anywhere for grant in binds):
-        ports = {(_transport(grant), grant.port) for grant in binds if grant.port}
-        # The kernel's own choice of a port is no bind(2) to a number: 0 is always allowed.
+    if any(not grant.port for grant in binds):
+        # No rule can be written for port 0, the kernel's own choice, and `any` is that too.
+        if not any(grant.anywhere for grant in binds):
+            gaps.add(Gap("listening", "a port of the kernel's choice cannot be allowed alone: every port is"))
+    else:
+        ports = {(_transport(grant), grant.port) for grant in binds}
         lines.append("SocketBindDeny=any")
         lines += [f"SocketBindAllow={transport}:{port}" for transport, port in sorted(ports)]
     if any(not grant.anywhere for grant in binds):

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from learner.gaps import Gap
 from learner.levels import READING, WORKING, Level, base
 from learner.names import to_text
+from learner.places import is_within
 from learner.policy import Grant, NetworkGrant, Policy, Scope, Witness
 from learner.targets.bwrap_words import everything
-from learner.targets.feature import Feature, missing
+from learner.targets.feature import Feature, alone, missing
 from learner.targets.strings import dumps, is_utf8
 from learner.targets.target import Export, Request
 from learner.variables import Variables
@@ -52,7 +53,10 @@ class VibeCodingTarget:
         lines = [
             f"extraBinds: {dumps(f'{grant.path}:{grant.path}')}"
             for grant in grants
-            if ":" not in grant.path and is_utf8(grant.path)
+            if ":" not in grant.path
+            and is_utf8(grant.path)
+            and not alone(grant)
+            and not any(is_within(grant.path, top) for top in ("/dev", "/proc"))
         ]
         return tuple(dict.fromkeys([*lines, *(["allowNetwork: true"] if network else [])]))
 
