@@ -99,6 +99,9 @@ class _Reader:
             own_network = own_network and option != "--share-net"
             self._take(option, words)
             at += 1 + ARITY[option]
+        if at < len(tokens) and tokens[at].unknown:
+            shown = to_text(tokens[at].text)
+            self._gaps.add(Gap(shown, "what the shell puts in its place is not known: options there are not read"))
         grants = tuple(Grant(path, Scope.TREE, rights, ()) for path, rights in sorted(self._rights.items()))
         network = () if own_network else everything()
         return Policy(grants, network, tuple(sorted(self._links))), tuple(sorted(self._gaps))
@@ -157,18 +160,18 @@ def _path(name: str) -> str:
 
 
 def _command(text: str, variables: Variables) -> list[Token]:
-    """The words after ``bwrap`` in the first command of shell text that starts it; or all, if they are only options."""
-    command: list[Token] = []
-    for token in (*_tokens(text, variables), Token("", kind=_Kind.END)):
+    """The words after ``bwrap`` in the first command of shell text that starts it; or those of one that is options."""
+    commands: list[list[Token]] = [[]]
+    for token in _tokens(text, variables):
         if token.kind is _Kind.WORD:
-            command.append(token)
-            continue
-        for at, word in enumerate(command):
-            started = word.text.rpartition("/")[2] in ("bwrap", "$bwrap", "${BWRAP}")
-            if word.text in ARITY or (started and command[at + 1 : at + 2] and command[at + 1].text.startswith("--")):
-                return command[at + started :]
-        command = []
-    return []
+            commands[-1].append(token)
+        else:
+            commands.append([])
+    for command in commands:
+        for at, word in enumerate(command[:-1]):
+            if word.text.rpartition("/")[2] in ("bwrap", "$bwrap") and command[at + 1].text.startswith("--"):
+                return command[at + 1 :]
+    return next((command for command in commands if command and command[0].text in ARITY), [])
 
 
 def _tokens(text: str, variables: Variables) -> Iterator[Token]:
