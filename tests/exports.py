@@ -73,7 +73,7 @@ def request_of(policy: Policy, denied: Iterable[str] = (), machine: Disk = MACHI
     profile = Profile(name, "vibe", policy, agent=AGENT)
     links = tuple((link, machine.readlink(link)) for link in policy.links if link in machine.objects)
     file = f"{HOME}/.local/bin/vibe"
-    return Request(profile, ("vibe", "-p", "it's"), VARIABLES, tuple(sorted(denied)), links, file, machine)
+    return Request(profile, ("vibe", "-p", "it's"), VARIABLES, tuple(sorted(denied)), links, file=file, view=machine)
 
 
 def holding(paths: Iterable[str]) -> Disk:

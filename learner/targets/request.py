@@ -20,7 +20,14 @@ def request_for(profile: Profile, words: tuple[str, ...], variables: Variables) 
     denied = [mask.path for mask in find_floor(found).masks if _only_by_a_tree(policy, mask.path)]
     links = [(link, os.readlink(link)) for link in policy.links if os.path.islink(link)]
     return Request(
-        profile, words, found, tuple(sorted(denied)), tuple(sorted(links)), _file(words), HostView(), farms()
+        profile,
+        words,
+        found,
+        tuple(sorted(denied)),
+        tuple(sorted(links)),
+        file=_file(words),
+        view=HostView(),
+        searched=farms(),
     )
 
 
