@@ -21,7 +21,7 @@ from samples import hostile_names
 
 from learner.gaps import Gap
 from learner.names import to_text
-from learner.policy import CHANGES, Grant, Policy, Right, Scope
+from learner.policy import CHANGES, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
 from learner.targets import (
     bwrap,
     bwrap_words,
@@ -37,6 +37,7 @@ from learner.targets import (
 )
 from learner.targets.apparmor import TARGET as APPARMOR
 from learner.targets.target import Export
+from tracers.events import Transport
 
 READ = Right.READ | Right.LIST
 names = st.one_of(
@@ -44,7 +45,8 @@ names = st.one_of(
     hostile_names,
     st.text("ab\\*?[]{}@^'\" $%\n", min_size=1),
 ).filter(lambda name: name not in (".", ".."))
-_paths = st.lists(names.map(lambda name: f"{HOME}/{name}"), min_size=1, max_size=4, unique=True)
+_lists = st.lists(names.map(lambda name: f"{HOME}/{name}"), min_size=1, max_size=4, unique=True)
+_paths = st.one_of(_lists, _lists, _lists, st.just([f"{HOME}/{trick}" for trick in TRICKS]))
 SETTINGS = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -193,11 +195,16 @@ def test_codex(paths: list[str], denied: list[str]) -> None:
     assert {*document} == {"default_permissions", "permissions"}
 
 
+def _rules_of(document: dict[str, dict[str, list[str]]]) -> list[str]:
+    return document["permissions"]["allow"] + document["permissions"]["deny"]
+
+
 @SETTINGS
 @given(_paths, _paths)
 def test_claude_code(paths: list[str], denied: list[str]) -> None:
     export = exported(claude_code.TARGET, paths, denied)
     document = json.loads(export.data)
+    assert all(re.fullmatch(r"(Read|Edit)\(//[^()*?\[\]!\\]*(/\*\*)?\)", rule) for rule in _rules_of(document))
     found = {rule.removeprefix("Read(/").removesuffix(")") for rule in document["permissions"]["allow"]}
     assert found <= {*paths}
     assert {*document["sandbox"]["filesystem"]["allowRead"]} == found
@@ -236,19 +243,11 @@ def test_vibecoding(paths: list[str]) -> None:
 @SETTINGS
 @given(names)
 def test_lulu(name: str) -> None:
-    from learner.policy import NetworkAction, NetworkGrant, Witness
-    from tracers.events import Transport
-
-    seen = (Witness(name, (), "x"),)
-    policy = Policy(
-        (Grant(f"{HOME}/{name}", Scope.FILE, Right.EXEC, ()),),
-        (NetworkGrant(NetworkAction.CONNECT, name, 443, Transport.TCP, seen),),
-    )
-    request = request_of(policy)
-    export = lulu.TARGET.export(request._replace(profile=request.profile.__class__("x", name, policy)))
+    ends = tuple(NetworkGrant(NetworkAction.CONNECT, host, 443, Transport.TCP, ()) for host in (name, *TRICKS))
+    export = lulu.TARGET.export(request_of(Policy((), ends)))
     rules = [rule for of in json.loads(export.data).values() for rule in of]
-    assert all(rule["endpointAddr"] in (name, "*") for rule in rules)
-    assert all(rule["action"] == "0" for rule in rules if rule["endpointAddr"] == "*")
+    assert {rule["endpointAddr"] for rule in rules} <= {name, *TRICKS}
+    assert [rule["action"] for rule in rules if rule["endpointAddr"] == "*"] == ["0"]
 
 
 # --- AppArmor's own automaton
@@ -279,14 +278,16 @@ def _accepted(states: str, name: bytes) -> bool:
     return at in accepting
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(names, min_size=1, max_size=4, unique=True), names)
+@settings(max_examples=40, deadline=None)
+@given(st.one_of(st.lists(names, min_size=1, max_size=4, unique=True), st.just([*TRICKS])), names)
 def test_apparmor(meant: list[str], other: str) -> None:
-    """The rules fit the names that were meant, and no other of the same kind; none reaches into the next."""
+    """The rules fit the names that were meant, and none that differs in a character; none reaches into the next."""
     require(shutil.which("apparmor_parser"), "the package apparmor is not installed")
     rules = APPARMOR.admit(tuple(Grant(f"/{name}", Scope.FILE, Right.READ, ()) for name in meant), ())
     text = "profile x {\n" + "\n".join(rules) + "\n}\n"
     states = _dump(text, "-D dfa-states")
-    assert all(_accepted(states, os.fsencode(f"/{name}")) for name in meant)
-    assert other in meant or not _accepted(states, os.fsencode(f"/{other}"))
+    assert [name for name in meant if not _accepted(states, os.fsencode(f"/{name}"))] == []
+    near = [name[:at] + more + name[at + 1 :] for name in meant for at in range(len(name)) for more in ("", "z", "zz")]
+    strange = {other, *near} - {*meant, ""}
+    assert [name for name in strange if _accepted(states, os.fsencode(f"/{name}"))] == []
     assert _dump(text, "-d").count("\tName:\t") == len(meant)
