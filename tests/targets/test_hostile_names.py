@@ -47,7 +47,7 @@ names = st.one_of(
 ).filter(lambda name: name not in (".", ".."))
 _lists = st.lists(names.map(lambda name: f"{HOME}/{name}"), min_size=1, max_size=4, unique=True)
 _paths = st.one_of(_lists, _lists, _lists, st.just([f"{HOME}/{trick}" for trick in TRICKS]))
-SETTINGS = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def exported(target: object, paths: list[str], denied: list[str]) -> Export:
@@ -278,7 +278,7 @@ def _accepted(states: str, name: bytes) -> bool:
     return at in accepting
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.one_of(st.lists(names, min_size=1, max_size=4, unique=True), st.just([*TRICKS])), names)
 def test_apparmor(meant: list[str], other: str) -> None:
     """The rules fit the names that were meant, and none that differs in a character; none reaches into the next."""
