@@ -68,6 +68,8 @@ class BwrapTarget:
         policy = request.profile.policy
         plan = plan_of(request)
         gaps = [*missing(policy, self.lacks), *plan.gaps, *_gaps(policy, plan)]
+        if not request.file:
+            gaps.append(Gap("the command", "it is not found here, so no symlink that leads to it is shown"))
         options = bwrap_options(plan, _names(plan), own_network=not policy.network, user_namespace=True, lenient=True)
         masks = [(path, _mask(path, stat.S_ISDIR(view_of(request).mode(path)))) for path in request.denied]
         if self.executable:

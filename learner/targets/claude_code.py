@@ -12,12 +12,12 @@ from learner.gaps import Gap
 from learner.places import is_within
 from learner.policy import CHANGES, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
 from learner.targets.feature import Feature, alone, is_name, missing
-from learner.targets.strings import dumps, is_utf8, json_file, left_out
-from learner.targets.target import Export, Request
+from learner.targets.strings import dumps, is_utf8, json_file
+from learner.targets.target import Export, Request, unsayable
 from learner.words import endpoint, place
 
 _SPECIAL = re.compile(r"[*?\[\]{}()!\\#$,\x00-\x1f\x7f]|(?:^| )~|\s\Z")
-_UNSAYABLE = "a rule has no way to write a name with a special character: left out"
+_UNSAYABLE = "a rule has no way to write a name with a special character"
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\Z")
 _LACKS: Mapping[Feature, str] = {
     Feature.EXECUTE_APART: "what may be read may be executed",
@@ -123,7 +123,7 @@ def _changed(policy: Policy) -> list[str]:
 def _sayable(paths: Iterable[str], gaps: set[Gap]) -> list[str]:
     found = sorted(set(paths))
     strange = [path for path in found if _SPECIAL.search(path) or not is_utf8(path)]
-    gaps.update(left_out(strange, _UNSAYABLE))
+    gaps.update(unsayable(strange, _UNSAYABLE))
     return [path for path in found if path not in strange]
 
 

@@ -11,12 +11,12 @@ from learner.gaps import Gap
 from learner.places import is_within
 from learner.policy import ALWAYS, CHANGES, Grant, NetworkAction, NetworkGrant, Policy, Scope
 from learner.targets.feature import Feature, alone, missing
-from learner.targets.strings import comments, is_utf8, left_out, toml
-from learner.targets.target import Export, Request, remarks
+from learner.targets.strings import comments, is_utf8, toml
+from learner.targets.target import Export, Request, remarks, unsayable
 from learner.words import endpoint, place
 
 _PATTERN = re.compile(r"[*?\[\]{}!]|\A~|\A:")
-_UNSAYABLE = "a name with a character of a pattern, or without UTF-8, cannot be allowed: left out"
+_UNSAYABLE = "a name with a character of a pattern, or without UTF-8, cannot be allowed"
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\Z")
 _LACKS: Mapping[Feature, str] = {
     Feature.EXECUTE_APART: "`read` is to execute too",
@@ -98,7 +98,7 @@ def _files(policy: Policy, gaps: set[Gap]) -> dict[str, str]:
 def _sayable(paths: Iterable[str], gaps: set[Gap]) -> list[str]:
     found = sorted(set(paths))
     strange = [path for path in found if _PATTERN.search(path) or not is_utf8(path)]
-    gaps.update(left_out(strange, _UNSAYABLE))
+    gaps.update(unsayable(strange, _UNSAYABLE))
     return [path for path in found if path not in strange]
 
 

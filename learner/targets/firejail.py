@@ -16,8 +16,8 @@ from learner.places import is_within
 from learner.policy import ALWAYS, CHANGES, Grant, NetworkGrant
 from learner.targets.feature import Feature, alone, missing
 from learner.targets.root import ensured, links_to_granted, view_of
-from learner.targets.strings import comments, left_out
-from learner.targets.target import Export, Request, remarks
+from learner.targets.strings import comments
+from learner.targets.target import Export, Request, remarks, unsayable
 from learner.words import place
 
 _SYSTEM = frozenset({"/bin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/sbin", "/sys", "/usr"})
@@ -27,7 +27,7 @@ _HOMES = ("/home", "/root", "/tmp", "/run/user")  # noqa: S108
 """Where ``mkdir`` may be used: the user's home, /tmp and the runtime directory."""
 _STREAMS = ("/dev/fd", "/dev/stderr", "/dev/stdin", "/dev/stdout")
 _SAYABLE = re.compile(r"/(?:[\w.@:+=~-]| (?! ))(?:[\w/.@:+=~-]| (?! ))*(?<! )\Z")
-_UNSAYABLE = "a profile cannot quote: a name with a special character is left out"
+_UNSAYABLE = "a profile cannot quote: a name with a special character cannot be written"
 _SHARED = "/usr, /proc and /sys are shown as they are, to be read and executed"
 _ALL = "what is whitelisted can be read, listed and executed"
 _CHANGED = "what can be changed can be changed in every way"
@@ -135,7 +135,7 @@ class _Writer:
 
     def _sayable(self, paths: Iterable[str]) -> list[str]:
         paths = sorted(paths)
-        self._gaps.update(left_out([p for p in paths if not _SAYABLE.match(p)], _UNSAYABLE))
+        self._gaps.update(unsayable([p for p in paths if not _SAYABLE.match(p)], _UNSAYABLE))
         return [p for p in paths if _SAYABLE.match(p)]
 
     def _tops(self, shown: list[str]) -> list[str]:

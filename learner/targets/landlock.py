@@ -23,8 +23,8 @@ from learner.policy import (
 )
 from learner.targets.feature import Feature, alone, missing
 from learner.targets.landlock_form import KNOWN, Document, Port, Rule, Ruleset, names_of
-from learner.targets.strings import NO_UTF8, comments, dumps, is_utf8, json_file, left_out, toml, toml_list
-from learner.targets.target import Export, Request, remarks
+from learner.targets.strings import NO_UTF8, comments, dumps, is_utf8, json_file, toml, toml_list
+from learner.targets.target import Export, Request, remarks, unsayable
 from tracers.events import Transport
 
 _LACKS: Mapping[Feature, str] = {
@@ -60,7 +60,7 @@ class LandlockTarget:
         """See :class:`~learner.targets.target.Target`."""
         policy = request.profile.policy
         document, lost = _document(policy)
-        gaps = [*missing(policy, self.lacks, request.denied), *_GAPS, *left_out(lost, NO_UTF8)]
+        gaps = [*missing(policy, self.lacks, request.denied), *_GAPS, *unsayable(lost, NO_UTF8)]
         gaps += [g for g in policy_gaps(policy) if g.item in ("own ports", "single directories")]
         if any(Right.EXEC in grant.rights and Right.READ not in grant.rights for grant in policy.grants):
             gaps.append(Gap("execute without read", "what may be executed may be read: the kernel opens it for both"))

@@ -4,10 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from learner.gaps import Gap
-from learner.names import to_text
-
-NO_UTF8 = "the format holds UTF-8 only, and this name is none: it is left out"
+NO_UTF8 = "the format holds UTF-8 only, and this name is none"
 
 
 _HIDDEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -49,8 +46,3 @@ def toml_list(words: Iterable[str]) -> str:
 def comments(lines: Iterable[str], sign: str = "#") -> str:
     """``lines`` (printable, as of :func:`learner.targets.target.remarks`) as comments, each on a line of its own."""
     return "".join(f"{sign} {line}\n" for line in lines)
-
-
-def left_out(paths: Iterable[str], reason: str) -> tuple[Gap, ...]:
-    """The gaps for what cannot stand in a format."""
-    return tuple(Gap(to_text(path), reason) for path in sorted(set(paths)))

@@ -17,13 +17,13 @@ from learner.places import is_within
 from learner.policy import CHANGES, Grant, NetworkAction, NetworkGrant
 from learner.targets.feature import Feature, alone, is_name, missing
 from learner.targets.root import ensured, links_to_granted, plan_of, view_of
-from learner.targets.strings import comments, left_out
-from learner.targets.target import Export, Request, remarks
+from learner.targets.strings import comments
+from learner.targets.target import Export, Request, remarks, unsayable
 from learner.words import endpoint
 from tracers.events import Transport
 
 _SAYABLE = re.compile(r"/[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\"'\\:]*\Z")
-_UNSAYABLE = "a unit has no safe way to write it: left out"
+_UNSAYABLE = "a unit has no safe way to write it"
 _KERNELS = frozenset({"/dev", "/proc", "/sys"})
 _DEVICES = ("/dev/full", "/dev/null", "/dev/ptmx", "/dev/pts", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero")
 """What PrivateDevices= shows, with the streams' names."""
@@ -109,7 +109,7 @@ def _bind(path: str, writable: bool) -> str:
 
 def _sayable(paths: Iterable[str], gaps: set[Gap]) -> list[str]:
     paths = sorted(set(paths))
-    gaps.update(left_out([path for path in paths if not _SAYABLE.match(path)], _UNSAYABLE))
+    gaps.update(unsayable([path for path in paths if not _SAYABLE.match(path)], _UNSAYABLE))
     return [path for path in paths if _SAYABLE.match(path)]
 
 

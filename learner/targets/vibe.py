@@ -8,8 +8,8 @@ from learner.audit.denylist import CHANGING, READING
 from learner.gaps import Gap
 from learner.policy import Grant, NetworkGrant
 from learner.targets.feature import Feature, missing
-from learner.targets.strings import NO_UTF8, comments, is_utf8, left_out, toml
-from learner.targets.target import Export, Request, remarks
+from learner.targets.strings import NO_UTF8, comments, is_utf8, toml
+from learner.targets.target import Export, Request, remarks, unsayable
 
 _READERS = ("read", "read_file")
 _WRITERS = ("edit", "search_replace", "write_file")
@@ -34,7 +34,7 @@ class VibeTarget:
     def export(self, request: Request) -> Export:
         """See :class:`~learner.targets.target.Target`."""
         sayable = [path for path in request.denied if is_utf8(path)]
-        lost = left_out([path for path in request.denied if not is_utf8(path)], NO_UTF8)
+        lost = unsayable([path for path in request.denied if not is_utf8(path)], NO_UTF8)
         gaps = tuple(sorted({*missing(request.profile.policy, self.lacks), *lost, *_GAPS}))
         own = [pattern for path in sayable for pattern in (escape(path), escape(path) + "/*")]
         tables = [_table(tool, (*READING, *own)) for tool in _READERS]

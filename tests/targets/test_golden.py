@@ -40,7 +40,8 @@ def _account(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_golden(name: str) -> None:
     target = find(name)
-    export = target.export(SAMPLE)
+    # A level of VibeCoding's is what it shows on this very machine: left out, so that the file is the same everywhere.
+    export = target.export(SAMPLE._replace(view=None) if name == "vibecoding" else SAMPLE)
     lines = "".join(f"{gap.item}: {gap.reason}\n" for gap in export.gaps)
     written = export.data.replace(b"\0", b"\0\n") + b"\n--- gaps\n" + lines.encode()
     written += "\n".join(("--- admit", *target.admit(POLICY.grants, POLICY.network))).encode() + b"\n"

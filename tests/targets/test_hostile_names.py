@@ -59,7 +59,7 @@ def exported(target: object, paths: list[str], denied: list[str]) -> Export:
 
 
 def shown(gaps: tuple[Gap, ...]) -> set[str]:
-    return {gap.item for gap in gaps}
+    return {gap.item.removeprefix("left out: ") for gap in gaps}
 
 
 def uncommented(data: bytes, sign: str = "#") -> list[str]:
