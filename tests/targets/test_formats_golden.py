@@ -1,6 +1,6 @@
 """What every target writes for one realistic policy. After a change that is meant: look at the difference, then
 
-SBX_GOLDEN=1 pytest tests/targets/test_golden.py
+SBX_GOLDEN=1 pytest tests/targets/test_formats_golden.py
 """
 
 import os
