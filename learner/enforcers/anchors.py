@@ -37,8 +37,8 @@ def anchor(grant: Grant, policy: Policy) -> Anchor:
 def _trusted(grant: Grant, real: str, policy: Policy) -> bool:
     if real == grant.path or not grant.rights & ~policy.rights_on(real):
         return True
-    links, end = walk(grant.path)
-    places = [os.path.dirname(link) for link, _ in links]
-    if end != real:  # it changes while we look, or is no path at all (/proc/self/fd/1)
+    way = walk(grant.path)
+    places = [os.path.dirname(link) for link, _ in way.links]
+    if way.loops or way.end != real:  # it changes while we look, or is no path at all (/proc/self/fd/1)
         places += ancestors(grant.path)
     return not any(policy.rights_on(place) & _REPLACE for place in places)

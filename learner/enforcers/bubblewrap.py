@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+from collections.abc import Mapping
 
 import landlockpy
 import msgspec
@@ -85,7 +86,7 @@ class BubblewrapConfinement(NamespaceConfinement):
         code = code_for(policy)
         self._seccomp = None if code is None else self._hold(code)
         self.gaps = tuple(
-            sorted({*_held_by_bwrap(self.gaps, policy, self._abi), *companion_gaps(policy), *_limits(self.plan)})
+            sorted({*held_by_bwrap(self.gaps, policy, self._abi), *companion_gaps(policy), *_limits(self.plan)})
         )
         self.strength = Strength.PARTIAL if self.gaps else Strength.FULL
 
@@ -93,8 +94,9 @@ class BubblewrapConfinement(NamespaceConfinement):
         """See :class:`~learner.enforcers.enforcer.Confinement`. The command's ``argv[0]`` becomes its file's path."""
         super().wrap(command)
         empty = [s for s in self.plan.steps if s.make is Make.HIDDEN_FILE][:MAX_FILES]
-        files = {step.path: self._hold(b"") for step in empty}
-        options = bwrap_options(self.plan, files, own_network=self.own_network)
+        files = {s.path: ["--perms", "0000", "--file", str(self._hold(b"")), s.path] for s in empty}
+        root = os.geteuid() == 0
+        options = bwrap_options(self.plan, files, own_network=self.own_network, user_namespace=root)
         options += ["--json-status-fd", str(self._status)]
         if self._seccomp is not None:
             options += ["--seccomp", str(self._seccomp)]
@@ -177,11 +179,23 @@ class BubblewrapEnforcer:
         return end is None or (end.transport is Transport.UDP and supported())
 
 
-def bwrap_options(plan: Plan, files: dict[str, int], *, own_network: bool) -> list[str]:
-    """bwrap's options for ``plan``. ``files``: the descriptors of empty files for names without content."""
+def bwrap_options(
+    plan: Plan,
+    hidden: Mapping[str, list[str]],
+    *,
+    own_network: bool,
+    user_namespace: bool = False,
+    lenient: bool = False,
+) -> list[str]:
+    """bwrap's options for ``plan``.
+
+    ``hidden``: the options that make each name without content; those that are not in it are left out.
+    ``user_namespace``: ask for one; everybody but root gets it anyway. ``lenient``: what is not there when bwrap starts
+    is left out, instead of ending it.
+    """
     options = [*_ALWAYS]
-    if os.geteuid() == 0:
-        options.append("--unshare-user-try")  # everybody else gets one anyway
+    if user_namespace:
+        options.append("--unshare-user-try")
     if own_network:
         options.append("--unshare-net")
     terminals = any(step.make is Make.TERMINALS for step in plan.steps)
@@ -191,7 +205,7 @@ def bwrap_options(plan: Plan, files: dict[str, int], *, own_network: bool) -> li
         if terminals and step.path == "/dev":
             options += ["--dev", "/dev"]
             continue
-        options += _option(step, files)
+        options += hidden.get(step.path, []) if step.make is Make.HIDDEN_FILE else _option(step, lenient)
     if any(step.path == "/proc" and not step.writable for step in plan.binds):
         options += ["--remount-ro", "/proc"]
     if not any(step.path == "/" for step in plan.binds):
@@ -199,24 +213,20 @@ def bwrap_options(plan: Plan, files: dict[str, int], *, own_network: bool) -> li
     return options
 
 
-def _option(step: Step, files: dict[str, int]) -> list[str]:
+def _option(step: Step, lenient: bool) -> list[str]:
     if step.make is Make.DIRECTORY:
         return ["--perms", "0755", "--dir", step.path]
     if step.make is Make.HIDDEN_DIRECTORY:
         return ["--perms", "0111", "--dir", step.path]
-    if step.make is Make.HIDDEN_FILE:
-        found = files.get(step.path)
-        return ["--perms", "0000", "--file", str(found), step.path] if found is not None else []
     if step.make is Make.SYMLINK:
         return ["--symlink", step.text, step.path]
     if step.path == "/proc":
         return ["--proc", "/proc"]
-    if step.device:
-        return ["--dev-bind", step.path, step.path]
-    return ["--bind" if step.writable else "--ro-bind", step.path, step.path]
+    kind = "--dev-bind" if step.device else "--bind" if step.writable else "--ro-bind"
+    return [f"{kind}-try" if lenient else kind, step.path, step.path]
 
 
-def _held_by_bwrap(found: tuple[Gap, ...], policy: Policy, landlock: int) -> list[Gap]:
+def held_by_bwrap(found: tuple[Gap, ...], policy: Policy, landlock: int) -> list[Gap]:
     """The gaps of namespaces, without what a process id namespace closes."""
     kept = [g for g in found if g.item != "abstract unix sockets and signals"]
     if policy.network:

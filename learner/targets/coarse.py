@@ -6,7 +6,7 @@ from typing import NamedTuple
 from learner.gaps import Gap
 from learner.jail.groups import GROUPS, PREFIX
 from learner.jail.rules import LOOPBACK, host_name, literal
-from learner.links import MAX_LINKS
+from learner.links import walk
 from learner.names import to_text
 from learner.policy import CHANGES, DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, NetworkGrant, Right, Scope
 from learner.words import endpoint, place
@@ -66,24 +66,8 @@ def rights(scope: Scope, *, read: bool, write: bool) -> Right:
 
 def resolve(path: str, links: Mapping[str, str]) -> str:
     """``path`` with the symlinks among ``links`` (link: text) followed; "" for a loop."""
-    todo, at = path.split("/")[::-1], "/"
-    for _ in range(MAX_LINKS * 100):
-        if not todo:
-            return at
-        part = todo.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            at = at.rpartition("/")[0] or "/"
-            continue
-        here = f"{at.rstrip('/')}/{part}"
-        text = links.get(here)
-        if text is None:
-            at = here
-            continue
-        at = "/" if text.startswith("/") else at
-        todo += text.split("/")[::-1]
-    return ""
+    found = walk(path, links.get)
+    return "" if found.loops else found.end
 
 
 class Outgoing(NamedTuple):

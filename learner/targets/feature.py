@@ -5,7 +5,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 from learner.gaps import Gap
-from learner.policy import CHANGES, NO_RIGHT, Grant, NetworkAction, Policy, Right, Scope
+from learner.policy import CHANGES, DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, Policy, Right, Scope
 from learner.words import endpoint, place
 from tracers.events import Transport
 
@@ -72,6 +72,11 @@ def missing(policy: Policy, lacks: Mapping[Feature, str], denied: Iterable[str] 
     if Feature.HIDING in lacks:
         found.append(Gap(Feature.HIDING.value, lacks[Feature.HIDING]))
     return tuple(found)
+
+
+def alone(grant: Grant) -> bool:
+    """Whether ``grant`` is on a directory without what it holds: a format that shows it would open all of that."""
+    return grant.scope is Scope.FILE and bool(grant.rights & DIRECTORY_RIGHTS)
 
 
 def is_name(host: str) -> bool:

@@ -3,6 +3,10 @@
 import os
 import shutil
 
+from learner.command import find
+from learner.enforcers.namespaces import farms
+from learner.enforcers.view import HostView
+from learner.errors import SbxError
 from learner.floor import find_floor
 from learner.policy import Policy
 from learner.profile import Profile
@@ -17,8 +21,24 @@ def request_for(profile: Profile, words: tuple[str, ...], variables: Variables) 
     denied = [mask.path for mask in find_floor(found).masks if _only_by_a_tree(policy, mask.path)]
     links = [(link, os.readlink(link)) for link in policy.links if os.path.islink(link)]
     installed = [(name, file) for name in SANDBOXES if (file := shutil.which(name))]
-    programs = tuple((name, os.path.realpath(file)) for name, file in installed)
-    return Request(profile, words, found, tuple(sorted(denied)), tuple(sorted(links)), programs)
+    return Request(
+        profile,
+        words,
+        found,
+        denied=tuple(sorted(denied)),
+        links=tuple(sorted(links)),
+        programs=tuple((name, os.path.realpath(file)) for name, file in installed),
+        file=_file(words),
+        view=HostView(),
+        searched=farms(),
+    )
+
+
+def _file(words: tuple[str, ...]) -> str:
+    try:
+        return find(words).file
+    except SbxError:
+        return ""
 
 
 def _only_by_a_tree(policy: Policy, path: str) -> bool:

@@ -16,11 +16,23 @@ class Line(NamedTuple):
 
 
 TARGETS = {
+    "apparmor": Line("learner.targets.apparmor:TARGET", "a profile for AppArmor, entered by `aa-exec -p`"),
     "bash": Line("learner.targets.shell:BASH", "a function of bash: the command's name runs `sbx run`"),
+    "bwrap": Line("learner.targets.bwrap:SCRIPT", "a script that starts the command under bubblewrap, without sbx"),
+    "bwrap-args": Line("learner.targets.bwrap:ARGS", "the options alone, NUL-separated, for `bwrap --args`"),
+    "claude-code": Line("learner.targets.claude_code:TARGET", "permission rules and sandbox settings of Claude Code"),
+    "codex": Line("learner.targets.codex:TARGET", "a permission profile of Codex"),
+    "firejail": Line("learner.targets.firejail:TARGET", "a profile for `firejail --profile=FILE`"),
     "fish": Line("learner.targets.shell:FISH", "the same for fish"),
+    "landlock": Line("learner.targets.landlock:TOML", "rules in the Landlock project's configuration format, as TOML"),
+    "landlock-json": Line("learner.targets.landlock:JSON", "the same as JSON"),
+    "lulu": Line("learner.targets.lulu:TARGET", "rules for LuLu, the firewall of macOS: hosts for each executable"),
     "nono": Line("learner.targets.nono:NONO", "a profile of nono: nono run --profile FILE --allow-cwd -- COMMAND"),
     "nono-flags": Line("learner.targets.nono_flags:NONO_FLAGS", "the `nono run` line that says the same"),
     "srt": Line("learner.targets.srt:SRT", "settings of Anthropic's sandbox-runtime: srt --settings FILE COMMAND"),
+    "systemd": Line("learner.targets.systemd:TARGET", "a drop-in that hardens a service"),
+    "vibe": Line("learner.targets.vibe:TARGET", "denylists for the tools of Mistral's Vibe"),
+    "vibecoding": Line("learner.targets.vibecoding:TARGET", "VibeCoding's settings.json"),
     "zsh": Line("learner.targets.shell:ZSH", "the same for zsh"),
 }
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
+from learner.enforcers.view import View
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.policy import Grant, NetworkGrant
@@ -21,6 +22,8 @@ class Request(NamedTuple):
     to be refused where the format can. ``variables``: what this machine's directories are, for formats that have
     variables of their own. ``links``: (symlink, text of its target) of the policy's links that exist here.
     ``programs``: (name, file without links) of the sandboxes of :data:`SANDBOXES` that are installed here.
+    ``file``: where the command is found here, empty if it is not. ``view``: this machine's file system, for formats
+    that build one of their own; None: an empty one. ``searched``: directories whose links lead to programs.
     """
 
     profile: Profile
@@ -29,6 +32,9 @@ class Request(NamedTuple):
     denied: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     programs: tuple[tuple[str, str], ...] = ()
+    file: str = ""
+    view: View | None = None
+    searched: tuple[str, ...] = ()
 
 
 class Export(NamedTuple):
