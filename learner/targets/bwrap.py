@@ -15,7 +15,7 @@ from learner.gaps import Gap
 from learner.names import to_text
 from learner.places import is_within
 from learner.policy import CHANGES, Grant, NetworkGrant, Policy
-from learner.targets.bwrap_words import ARITY
+from learner.targets import bwrap_words
 from learner.targets.feature import Feature, alone, missing
 from learner.targets.root import ensured, plan_of, view_of
 from learner.targets.target import Export, Request, remarks
@@ -168,15 +168,13 @@ def _word(word: str) -> bytes:
 def _grouped(options: list[str]) -> list[list[str]]:
     """An option with what belongs to it, ``--perms`` with what it is about."""
     groups: list[list[str]] = []
-    at, perms = 0, False
-    while at < len(options):
-        end = at + 1 + ARITY[options[at]]
+    perms = False
+    for option, given in bwrap_words.options(options):
         if perms:
-            groups[-1] += options[at:end]
+            groups[-1] += [option, *given]
         else:
-            groups.append(options[at:end])
-        perms = options[at] == "--perms"
-        at = end
+            groups.append([option, *given])
+        perms = option == "--perms"
     return groups
 
 

@@ -6,13 +6,14 @@ and line ends as of sh, ``$HOME``, ``$PWD`` and ``~`` as of the variables. What 
 
 import enum
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from learner.errors import InputFileError
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.policy import ALWAYS, ANYWHERE, NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
+from learner.targets.importing import TextReader
 from learner.variables import Variables
 from tracers.events import Transport
 
@@ -66,6 +67,14 @@ class Token(NamedTuple):
     text: str
     unknown: bool = False
     kind: _Kind = _Kind.WORD
+
+
+def options(words: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each option with the words that belong to it, up to the first that is none of bwrap's."""
+    at = 0
+    while at < len(words) and (arity := ARITY.get(words[at])) is not None and at + arity < len(words):
+        yield words[at], tuple(words[at + 1 : at + 1 + arity])
+        at += 1 + arity
 
 
 def read(text: str, where: str, variables: Variables) -> tuple[Policy, tuple[Gap, ...]]:
@@ -214,3 +223,6 @@ def _tokens(text: str, variables: Variables) -> Iterator[Token]:
         at += 1
     if quoted:
         yield Token("", kind=_Kind.END)
+
+
+READER = TextReader("bwrap", read)

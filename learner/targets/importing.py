@@ -1,18 +1,22 @@
 """Reading another sandbox's configuration as a policy. A new format is a :class:`Reader`, and a line in the table."""
 
 import importlib
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from learner.errors import UsageError
 from learner.gaps import Gap
 from learner.names import to_text
-from learner.policy import Grant, NetworkGrant, Right
+from learner.policy import Grant, NetworkGrant, Policy, Right
 from learner.targets.table import Line
 from learner.variables import Variables
 
 READERS = {
+    "bwrap": Line("learner.targets.bwrap_words:READER", "a bubblewrap command line, in a script or as for --args"),
+    "landlock": Line("learner.targets.landlock_form:READER", "the Landlock project's configuration, TOML or JSON"),
     "nono": Line("learner.targets.nono_reader:NONO", "a profile of nono (JSON, comments allowed)"),
     "srt": Line("learner.targets.srt_reader:SRT", "settings of Anthropic's sandbox-runtime"),
+    "vibecoding": Line("learner.targets.vibecoding:READER", "VibeCoding's settings.json"),
 }
 
 
@@ -41,12 +45,29 @@ class Imported(NamedTuple):
     """What it grants on the current directory, for a sandbox that asks before it does."""
     excluded: tuple[str, ...] = ()
     """Groups of the sandbox's own that it does without."""
+    links: tuple[str, ...] = ()
+    """Symlinks that it shows. Those on the way to what is granted need no mention."""
+
+
+class TextReader(NamedTuple):
+    """A :class:`Reader` of formats that say no more than a policy does."""
+
+    name: str
+    policy_of: Callable[[str, str, Variables], tuple[Policy, tuple[Gap, ...]]]
+
+    def read(self, text: str, where: str, variables: Variables) -> Imported:
+        """See :class:`Reader`."""
+        policy, gaps = self.policy_of(text, where, variables)
+        return Imported(policy.grants, policy.network, gaps, links=policy.links)
 
 
 class Reader(Protocol):
     """A format that can be read back. Pure."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As it is asked for."""
+        ...
 
     def read(self, text: str, where: str, variables: Variables) -> Imported:
         """What ``text`` says; ``where`` is the printable name of its file. Raises InputFileError."""

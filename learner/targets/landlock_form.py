@@ -18,6 +18,7 @@ from learner.errors import InputFileError
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.policy import ANYWHERE, NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
+from learner.targets.importing import TextReader
 from learner.variables import Variables
 from tracers.events import Transport
 
@@ -172,3 +173,6 @@ def _resolved(template: str, values: Mapping[str, list[str]], where: str) -> lis
 
 def _snake(key: str) -> str:
     return "".join(f"_{char.lower()}" if char.isupper() else char for char in key)
+
+
+READER = TextReader("landlock", read)

@@ -53,7 +53,7 @@ def settle(imported: Imported) -> tuple[Policy, tuple[Gap, ...]]:
     gaps, host = list(imported.gaps), Host()
     refused = [Refusal(path, one.rights) for one in imported.refused for path in _expand(one, host)]
     found: dict[tuple[str, Scope], Right] = {}
-    links: set[str] = set()
+    links = {*imported.links}
     for grant in (*imported.grants, *imported.current):
         if any(grant.path == one.path for one in ALWAYS):
             continue

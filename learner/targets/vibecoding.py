@@ -9,6 +9,7 @@ from learner.places import is_within
 from learner.policy import Grant, NetworkGrant, Policy, Scope, Witness
 from learner.targets.bwrap_words import everything
 from learner.targets.feature import Feature, alone, missing
+from learner.targets.importing import TextReader
 from learner.targets.strings import dumps, is_utf8
 from learner.targets.target import Export, Request
 from learner.variables import Variables
@@ -92,3 +93,6 @@ def read(text: str, where: str, variables: Variables) -> tuple[Policy, tuple[Gap
 
 
 TARGET = VibeCodingTarget()
+
+
+READER = TextReader("vibecoding", read)

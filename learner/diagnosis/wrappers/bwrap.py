@@ -5,36 +5,12 @@ import os
 from learner.diagnosis.case import Fix
 from learner.diagnosis.wrappers.wrapper import Remedy, Wrapper
 from learner.policy import CHANGES, Grant, Policy, Right, Scope
+from learner.targets.bwrap_words import options
 from learner.variables import Variables
 
 _LOOK = Right.READ | Right.LIST | Right.EXEC | Right.IOCTL | Right.CONNECT
 _ALL = ~Right(0)
-_PAIRS = {
-    "--bind": _ALL,
-    "--bind-try": _ALL,
-    "--dev-bind": _ALL,
-    "--dev-bind-try": _ALL,
-    "--ro-bind": _LOOK,
-    "--ro-bind-try": _LOOK,
-}
-_TWO = frozenset({"--setenv", "--file", "--bind-data", "--ro-bind-data", "--bind-fd", "--ro-bind-fd", "--chmod"})
-_ONE = frozenset(
-    {
-        *(
-            "--args",
-            "--argv0",
-            "--unsetenv",
-            "--lock-file",
-            "--sync-fd",
-            "--remount-ro",
-            "--exec-label",
-            "--file-label",
-        ),
-        *("--tmpfs", "--mqueue", "--dir", "--seccomp", "--add-seccomp-fd", "--block-fd", "--userns-block-fd", "--size"),
-        *("--info-fd", "--json-status-fd", "--cap-add", "--cap-drop", "--perms", "--uid", "--gid", "--hostname"),
-        *("--chdir", "--userns", "--userns2", "--pidns", "--overlay-src", "--tmp-overlay", "--ro-overlay"),
-    }
-)
+_BINDS = {"--bind": _ALL, "--dev-bind": _ALL, "--ro-bind": _LOOK}
 
 
 class Bwrap(Wrapper):
@@ -64,18 +40,14 @@ def parse(words: tuple[str, ...], _variables: Variables) -> Bwrap:
 
 
 def _policy(words: tuple[str, ...]) -> Policy:
-    grants: list[Grant] = []
-    index = 0
-    while index < len(words):
-        word, rest = words[index], words[index + 1 : index + 3]
-        if word in _PAIRS and len(rest) == 2:
-            grants += [Grant(p, Scope.TREE, _PAIRS[word], ()) for p in {rest[1], os.path.realpath(rest[1])}]
-        elif word == "--symlink" and len(rest) == 2:
-            grants.append(Grant(rest[1], Scope.FILE, _LOOK, ()))
-        elif word in ("--proc", "--dev") and rest:
-            grants.append(Grant(rest[0], Scope.TREE, _ALL, ()))
-        index += 3 if word in _PAIRS or word in _TWO or word == "--symlink" else 1
-        index += word in _ONE or word in ("--proc", "--dev")
-        index += 3 * (word == "--overlay")
-    unique = dict.fromkeys(grants)
-    return Policy(tuple(sorted(unique, key=lambda g: (g.path, g.scope))))
+    """What is there inside, by the names that it has there."""
+    grants: set[Grant] = set()
+    for option, given in options(words):
+        rights = _BINDS.get(option.removesuffix("-try"))
+        if rights is not None:
+            grants |= {Grant(path, Scope.TREE, rights, ()) for path in (given[1], os.path.realpath(given[1]))}
+        elif option == "--symlink":
+            grants.add(Grant(given[1], Scope.FILE, _LOOK, ()))
+        elif option in ("--proc", "--dev"):
+            grants.add(Grant(given[0], Scope.TREE, _ALL, ()))
+    return Policy(tuple(sorted(grants, key=lambda g: (g.path, g.scope, g.rights.value))))
