@@ -12,6 +12,7 @@ from learner.change import Change, Difference, Side
 from learner.denials import Denial, as_done, denials
 from learner.derivation import SensitiveUse, add_found
 from learner.difference import compare, order
+from learner.enforcers.choice import demand
 from learner.enforcers.enforcer import Enforcer
 from learner.launch import ensure_directories
 from learner.needs import needs
@@ -49,12 +50,13 @@ def check(
     learned: Trace | None,
     *,
     follow: bool = False,
+    require: tuple[str, ...] = (),
     on_round: Callable[[int], None] = lambda _round: None,
 ) -> Drift:
     """Run ``command`` confined to ``profile`` and traced. ``learned``: the trace it was learned from, if there is one.
 
     ``follow``: run it again with what was refused granted (nothing sensitive), until nothing more is refused.
-    Raises MachineError, LaunchError.
+    ``require``: gaps that must not be open. Raises MachineError, LaunchError.
     """
     policy, traces, denied = profile.policy, list[Trace](), list[Denial]()
     for number in range(1, (MAX_ROUNDS if follow else 1) + 1):
@@ -62,6 +64,7 @@ def check(
         ensure_directories(policy)
         confinement = enforcer.prepare(policy)
         try:
+            demand(confinement, enforcer, require)
             wrapped = confinement.wrap(command)
             run = record(wrapped, make_tracer(TracerName.PTRACE), variables)
             confinement.check()
@@ -74,7 +77,9 @@ def check(
         if not left or run.end.interrupted or grown == policy:
             break
         policy = grown
-    wrapper = wrapped.file if wrapped.file != command.file else ""
+    # As a trace names it, see learner.ran.
+    directory, name = os.path.split(wrapped.file)
+    wrapper = os.path.join(os.path.realpath(directory), name) if wrapped.file != command.file else ""
     found = judge(merge(traces), profile, tuple(denied), learned, wrapper)
     return Drift(found, tuple(denied), run.end.status, run.end.interrupted, run.trace.header.variables)
 
