@@ -1,6 +1,5 @@
 """``sbx check``: does a profile still fit what the command does?"""
 
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,15 +7,14 @@ import click
 
 from learner import temporary
 from learner.cli.options import chosen, emit_json, enforcer_options, words_after_dashes
-from learner.cli.profiles import PROFILE, open_profile
+from learner.cli.profiles import PROFILE, kept_trace, open_profile
 from learner.command import find
 from learner.drift import Drift
 from learner.drift import check as check_drift
 from learner.enforcers.choice import Choice, EnforcerName
-from learner.errors import MachineError, SbxError
+from learner.errors import MachineError
 from learner.names import to_text
-from learner.store import trace_path
-from learner.trace import Trace, read_trace
+from learner.trace import read_trace
 from learner.variables import Variables
 from reports.difference_words import Report
 
@@ -94,7 +92,7 @@ def watched(
         found,
         choice.enforcer,
         variables,
-        _learned(found.name, trace_file),
+        read_trace(trace_file) if trace_file is not None else kept_trace(found.name),
         follow=follow,
         require=require,
         on_round=lambda number: click.echo(f"sbx: confined run {number}", err=True) if number > 1 else None,
@@ -138,16 +136,3 @@ def _chosen(enforcer: str, require: tuple[str, ...]) -> Choice:
         except MachineError:
             pass  # what else there is, then
     return chosen(enforcer, require)
-
-
-def _learned(name: str, given: Path | None) -> Trace | None:
-    """The trace of the profile, if there is one that can be read; one that was named must be readable."""
-    if given is not None:
-        return read_trace(given)
-    kept = trace_path(name)
-    if not os.path.exists(kept):
-        return None
-    try:
-        return read_trace(Path(kept))
-    except SbxError:
-        return None
