@@ -137,6 +137,42 @@ def test_drift(machine: Machine) -> None:
     assert (machine.home / ".agent/state").exists()  # the one that was asked for by --follow
 
 
+def test_a_watched_run_is_a_run(machine: Machine) -> None:
+    machine.sh("sbx learn --verify off -- ./task")
+    (machine.home / ".agent").mkdir()
+    machine.script(machine.project / "task", TASK.replace("exit 0\n", "exit 7\n").replace("|| exit 7", "|| exit 0"))
+    quiet = machine.sh("sbx run --watch --enforcer landlock task -- ./task")
+    assert "no difference" in quiet.stderr
+    drift = machine.sh("sbx run --watch --enforcer landlock task -- ./task", status=7, MORE="1")
+    assert "may change $HOME/.agent" in drift.stderr
+    assert not (machine.home / ".agent/state").exists()
+    hidden = machine.sh("sbx run --watch task -- ./task", status=7, MORE="1")
+    assert "$HOME/.agent" in hidden.stderr
+    for wrong in ("--level strict task", "--limit time=3s task", "--network jail task", ""):
+        machine.sh(f"sbx run --watch {wrong} -- ./task", status=2)
+
+
+def test_what_cannot_be_held_is_not_run(machine: Machine) -> None:
+    machine.sh("sbx learn --verify off -- ./task")
+    (machine.project / "out").unlink()
+    for command, status in (("sbx check", 3), ("sbx run --watch", 125)):
+        refused = machine.sh(f"{command} --enforcer landlock --require attributes task -- ./task", status=status)
+        assert "does not hold 'attributes'" in refused.stderr
+        assert not (machine.project / "out").exists()
+
+
+def test_a_run_that_was_stopped_is_no_news_of_all_that_came_after(machine: Machine) -> None:
+    (machine.home / "more").write_text("more\n")
+    stop = '[ -z "$MORE" ] || cat "$HOME/more" > /dev/null || exit 5\n'
+    machine.script(machine.project / "task", TASK.replace("#!/bin/sh\n", "#!/bin/sh\n" + stop))
+    machine.sh("sbx learn --verify off -- ./task")
+    drift = machine.sh("sbx check --enforcer landlock task -- ./task", status=1, MORE="1")
+    assert "may read $HOME/more" in drift.stderr
+    assert "gone:" not in drift.stderr
+    assert "-v lists them" in drift.stderr
+    assert "gone:" in machine.sh("sbx check --enforcer landlock -v task -- ./task", status=1, MORE="1").stderr
+
+
 def test_what_is_no_longer_needed(machine: Machine) -> None:
     machine.sh("sbx learn --verify off -- ./task", MORE="1")
     gone = machine.sh("sbx check task -- ./task", status=1)
