@@ -1,7 +1,7 @@
 """Reading settings: the text of a file, and strict conversion of what a parser gave to records.
 
-Errors name the line, or the key and what it should be. msgspec checks; its message is turned into one for people: ``profile.toml: grant[3].rights[0]: expected
-text, found the number 4``.
+Errors name the line, or the key and what it should be. msgspec checks; its message is turned into one for people:
+``profile.toml: grant[3].rights[0]: expected text, found the number 4``.
 """
 
 import datetime
