@@ -13,10 +13,15 @@ from learner.drift import Drift
 from learner.drift import check as check_drift
 from learner.enforcers.choice import Choice, EnforcerName
 from learner.errors import MachineError
+from learner.jail.permission import obstacle
+from learner.jail.rules import needs_names
 from learner.names import to_text
 from learner.trace import read_trace
 from learner.variables import Variables
 from reports.difference_words import Report
+
+_MOST = 5
+"""Refusals that are listed."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -87,6 +92,11 @@ def watched(
         click.echo(
             f"sbx: {choice.enforcer.name} hides what is not granted: what was then not tried is not seen", err=True
         )
+    named = needs_names(found.policy)
+    problem = obstacle() if named else None
+    if named:
+        why = f"cannot be told apart by name: {problem[0]}" if problem else "are told apart by name"
+        click.echo(f"sbx: hosts {why}; held are their ports", err=True)
     drift = check_drift(
         target,
         found,
@@ -95,6 +105,7 @@ def watched(
         read_trace(trace_file) if trace_file is not None else kept_trace(found.name),
         follow=follow,
         require=require,
+        names=named and problem is None,
         on_round=lambda number: click.echo(f"sbx: confined run {number}", err=True) if number > 1 else None,
     )
     return Watched(drift, Report(drift.difference, f"{found.name} (profile)", "this run", profile, drift.variables))
@@ -114,6 +125,9 @@ def show(seen: Watched, *, verbose: bool) -> None:
     out = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     show_difference(report, verbose=verbose, console=out)
     how = "was interrupted" if drift.interrupted else f"ended with {drift.status}"
+    shown = _refusals(drift)
+    for line in shown if verbose else shown[:_MOST]:
+        click.echo(f"  refused  {line}", err=True)
     click.echo(f"sbx: {len(drift.denied)} refused; the command {how}", err=True)
     if unused and (drift.denied or drift.status):
         listed = f" ({unused} grants and programs without use: -v lists them)" if stopped and not verbose else ""
@@ -124,8 +138,13 @@ def _record(seen: Watched) -> dict[str, Any]:
     from reports.difference_json import record
 
     drift = seen.drift
-    denied = [f"{d.access.operation} {to_text(d.access.object)} ({to_text(d.program)})" for d in drift.denied]
-    return record(seen.report) | {"status": drift.status, "interrupted": drift.interrupted, "denied": denied}
+    end = {"status": drift.status, "interrupted": drift.interrupted, "denied": _refusals(drift)}
+    return record(seen.report) | end
+
+
+def _refusals(drift: Drift) -> list[str]:
+    """Each refusal on a line: ``connect 127.0.0.1:80/tcp (vibe)``."""
+    return [f"{d.access.operation} {to_text(d.access.object)} ({to_text(d.program)})" for d in drift.denied]
 
 
 def _chosen(enforcer: str, require: tuple[str, ...]) -> Choice:

@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from jailed import jails_work
 
 from learner.enforcers.landlock import abi
 
@@ -150,6 +152,32 @@ def test_a_watched_run_is_a_run(machine: Machine) -> None:
     assert "$HOME/.agent" in hidden.stderr
     for wrong in ("--level strict task", "--limit time=3s task", "--network jail task", ""):
         machine.sh(f"sbx run --watch {wrong} -- ./task", status=2)
+
+
+def test_another_host_is_drift_by_its_name(machine: Machine, require: Callable[[object, str], None]) -> None:
+    require(jails_work(), "this machine permits no network jail")
+    connect = "import socket; s = socket.create_connection((sys.argv[1], 4430), 9); s.close()"
+    script = f'#!/bin/sh\nexec /usr/bin/python3 -I -c "import sys; {connect}" "${{HOST:-one.invalid}}"\n'
+    machine.script(machine.project / "task", script)
+    machine.sh(
+        "sbx learn --names --verify off -- ./task"
+    )  # in a jail every name has an address, whoever has it outside
+    same = machine.sh("sbx check task -- ./task")
+    assert "no difference" in same.stderr
+    drift = machine.sh("sbx check --allow-unused task -- ./task", status=1, HOST="other.invalid")
+    assert "+ may connect to other.invalid:4430/tcp  by task" in drift.stderr
+
+
+def test_another_port_is_drift(machine: Machine) -> None:
+    connect = "socket.create_connection(('127.0.0.1', int(os.environ['PORT']))).close()"
+    machine.script(machine.project / "task", f'#!/bin/sh\nexec /usr/bin/python3 -I -c "import os, socket; {connect}"\n')
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [str(server.getsockname()[1]) for server in (one, other)]
+        machine.sh("sbx learn --verify off -- ./task", PORT=ports[0])
+        assert "no difference" in machine.sh("sbx check task -- ./task", PORT=ports[0]).stderr
+        drift = machine.sh("sbx check --allow-unused task -- ./task", status=1, PORT=ports[1])
+        assert f"+ may connect to 127.0.0.1:{ports[1]}/tcp  by task" in drift.stderr
+        assert f"  refused  connect 127.0.0.1:{ports[1]}/tcp (python3)" in drift.stderr
 
 
 def test_what_cannot_be_held_is_not_run(machine: Machine) -> None:
