@@ -15,6 +15,7 @@ import msgspec
 from learner.agent import Agent, Ran
 from learner.change import RIGHTS, Change, Difference, Kind, Severity, Side, User, Versions
 from learner.folding import Folding, without_version
+from learner.jail.groups import GROUPS, PREFIX
 from learner.merging import merge
 from learner.places import Map, Place, ancestors, is_temporary, is_within
 from learner.policy import ALWAYS, NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope, Witness
@@ -23,25 +24,26 @@ from tracers.events import Operation
 from tracers.programs import LAUNCHER
 
 
-def compare(old: Side, new: Side, *, exact: bool = False) -> Difference:
-    """What changed from ``old`` to ``new``. ``exact``: without folding names.
+def compare(old: Side, new: Side, *, exact: bool = False, ports: bool = False) -> Difference:
+    """What changed from ``old`` to ``new``. ``exact``: without folding names; ``ports``: nor ephemeral ports.
 
     The paths of ``old`` are taken as they would be in ``new``'s project, home and prefix.
     """
     places = new.variables.places
     folding = Folding(places, exact=exact)
-    one, other = (_View(side.moved(new.variables), folding) for side in (old, new))
+    one, other = (_View(side.moved(new.variables), folding, ports=ports) for side in (old, new))
     return Difference(_added(one, other, places), _added(other, one, places), _versions(old.agent, new.agent))
 
 
 class _View:
     """One side, folded, and made quick to ask. Rights are numbers here: flags are slow by the thousand."""
 
-    def __init__(self, side: Side, folding: Folding) -> None:
+    def __init__(self, side: Side, folding: Folding, *, ports: bool) -> None:
         moved = [
             msgspec.structs.replace(grant, path=folding.path(grant.path), ensure=False) for grant in side.policy.grants
         ]
-        joined = merge([Policy(tuple(moved), tuple(_endpoint(n) for n in side.policy.network))])
+        network = side.policy.network if ports else tuple(_endpoint(n) for n in side.policy.network)
+        joined = merge([Policy(tuple(moved), network)])
         self.grants = joined.grants
         self.network = joined.network
         self.left_out = {folding.path(use.path): use for use in side.left_out}
@@ -230,8 +232,15 @@ def reaches(grant: NetworkGrant, other: NetworkGrant) -> bool:
         return True
     if grant.transport is not other.transport or grant.port != other.port:
         return False
-    beneath = grant.host.startswith("*.") and not grant.abstract and other.host.endswith(grant.host[1:])
-    return grant.host == other.host or beneath
+    if grant.abstract:
+        return grant.host == other.host
+    known = _hosts(grant)
+    return all(host in known or any(host.endswith(k[1:]) for k in known if k[:2] == "*.") for host in _hosts(other))
+
+
+def _hosts(grant: NetworkGrant) -> tuple[str, ...]:
+    """The host of a grant, or those of its group."""
+    return GROUPS.get(grant.host.removeprefix(PREFIX), ()) if grant.host.startswith(PREFIX) else (grant.host,)
 
 
 _READING = frozenset(

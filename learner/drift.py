@@ -12,10 +12,12 @@ from learner.change import Change, Difference, Side
 from learner.denials import Denial, as_done, denials
 from learner.derivation import SensitiveUse, add_found
 from learner.difference import compare, order
+from learner.enforcers.choice import demand
 from learner.enforcers.enforcer import Enforcer
+from learner.jail.rules import needs_names
 from learner.launch import ensure_directories
 from learner.needs import needs
-from learner.network import needs_network
+from learner.network import needs_network, network_grants
 from learner.places import ancestors
 from learner.policy import NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
 from learner.profile import Profile
@@ -25,7 +27,7 @@ from learner.trace import Trace, merge
 from learner.variables import Variables
 from tracers.events import Operation
 from tracers.programs import LAUNCHER
-from tracers.tracer import Command, TracerName
+from tracers.tracer import Command, Tracer, TracerName
 
 
 class Drift(NamedTuple):
@@ -49,12 +51,15 @@ def check(
     learned: Trace | None,
     *,
     follow: bool = False,
+    require: tuple[str, ...] = (),
+    names: bool = False,
     on_round: Callable[[int], None] = lambda _round: None,
 ) -> Drift:
     """Run ``command`` confined to ``profile`` and traced. ``learned``: the trace it was learned from, if there is one.
 
     ``follow``: run it again with what was refused granted (nothing sensitive), until nothing more is refused.
-    Raises MachineError, LaunchError.
+    ``require``: gaps that must not be open. ``names``: in a network jail that learns, so that hosts are known by name;
+    the enforcer holds their ports. Raises MachineError, LaunchError.
     """
     policy, traces, denied = profile.policy, list[Trace](), list[Denial]()
     for number in range(1, (MAX_ROUNDS if follow else 1) + 1):
@@ -62,8 +67,9 @@ def check(
         ensure_directories(policy)
         confinement = enforcer.prepare(policy)
         try:
+            demand(confinement, enforcer, require)
             wrapped = confinement.wrap(command)
-            run = record(wrapped, make_tracer(TracerName.PTRACE), variables)
+            run = record(wrapped, _tracer(names=names), variables)
             confinement.check()
         finally:
             confinement.close()
@@ -74,25 +80,47 @@ def check(
         if not left or run.end.interrupted or grown == policy:
             break
         policy = grown
-    wrapper = wrapped.file if wrapped.file != command.file else ""
-    found = judge(merge(traces), profile, tuple(denied), learned, wrapper)
+    # As a trace names it, see learner.ran.
+    directory, name = os.path.split(wrapped.file)
+    wrapper = os.path.join(os.path.realpath(directory), name) if wrapped.file != command.file else ""
+    whole = merge(traces)
+    # Without a jail an address that a name stood for cannot be told from any other.
+    reached = network_grants(whole.accesses, whole.programs) if names or not needs_names(profile.policy) else ()
+    found = judge(whole, profile, tuple(denied), learned, wrapper, reached)
     return Drift(found, tuple(denied), run.end.status, run.end.interrupted, run.trace.header.variables)
 
 
+def _tracer(*, names: bool) -> Tracer:
+    if not names:
+        return make_tracer(TracerName.PTRACE)
+    from learner.jail.watched import WatchedTracer
+
+    return WatchedTracer(make_tracer(TracerName.PTRACE))
+
+
 def judge(
-    trace: Trace, profile: Profile, denied: tuple[Denial, ...], learned: Trace | None, wrapper: str
+    trace: Trace,
+    profile: Profile,
+    denied: tuple[Denial, ...],
+    learned: Trace | None,
+    wrapper: str,
+    reached: tuple[NetworkGrant, ...],
 ) -> Difference:
-    """What confined runs (``denied``: what they were refused) say of their profile. ``wrapper``: of the enforcer."""
+    """What confined runs (``denied``: what they were refused) say of their profile. ``wrapper``: of the enforcer.
+
+    ``reached``: the endpoints that were, granted or not: an enforcer may hold no more than their ports.
+    """
     policy, agent, variables = profile.policy, profile.agent, trace.header.variables
     refused = _wanted(trace, denied)
     found = add_found(policy, derive(refused, frozenset()))
     known = _left_out(add_found(policy, derive(learned, frozenset())).sensitive) if learned else ()
     before = Side(policy, variables, agent.ran if agent else (), bool(agent and agent.ran), known)
     ran = tuple(one for one in programs(trace) if one.path != wrapper)
-    after = Side(found.policy, variables, ran, True, _left_out(found.sensitive))
-    whole = compare(before, after)
+    grown = msgspec.structs.replace(found.policy, network=(*found.policy.network, *reached))
+    after = Side(grown, variables, ran, True, _left_out(found.sensitive))
+    whole = compare(before, after, ports=True)
     accesses = [*trace.accesses, *refused.accesses, *_hidden(trace)]
-    spare = compare(before, before._replace(policy=_used(policy, accesses)))
+    spare = compare(before, before._replace(policy=_used(policy, accesses)), ports=True)
     added = tuple(change for change in whole.added if not _is_launchers(change))
     # A sensitive object that was left out when learning is refused, as it should be: that is not gone.
     removed = [change for change in (*whole.removed, *spare.removed) if change.granted]

@@ -1,10 +1,11 @@
-"""Strict conversion of a parsed document to records, with errors that name the key and what it should be.
+"""Reading settings: the text of a file, and strict conversion of what a parser gave to records.
 
-msgspec checks; its message is turned into one for people: ``profile.toml: grant[3].rights[0]: expected
-text, found the number 4``.
+Errors name the line, or the key and what it should be. msgspec checks; its message is turned into one for people:
+``profile.toml: grant[3].rights[0]: expected text, found the number 4``.
 """
 
 import datetime
+import os
 import re
 from typing import NoReturn, TypeVar
 
@@ -19,6 +20,30 @@ _STEP = re.compile(r"\.?([^.\[\]]+)")
 _MISSING = re.compile(r"Object missing required field `([^`]+)`")
 _SHOWN = 40  # characters of a value
 _INT64 = 2**63
+_MAX_BYTES = 1 << 20
+
+
+def read_text(path: str, kind: str, encoding: str = "utf-8") -> str:
+    """The text of the file at ``path``, a ``kind`` of at most 1 MiB; ``encoding``: UTF-8, perhaps with a mark.
+
+    Raises InputFileError, naming the line where it is not UTF-8.
+    """
+    where = to_text(path)
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):  # to open a FIFO would wait for its other end
+            what = "a directory" if os.path.isdir(path) else "not a file"
+            raise InputFileError(f"{where} is {what}", f"name a {kind}")
+        with open(path, "rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except OSError as problem:
+        raise InputFileError(f"{where}: {problem.strerror}", f"name a {kind} that exists") from None
+    if len(data) > _MAX_BYTES:
+        raise InputFileError(f"{where} is larger than any {kind} (1 MiB)", "name another file")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise InputFileError(f"{where}:{line}: not UTF-8", "save it as UTF-8") from None
 
 
 def convert(document: object, form: type[_T], where: str, remedy: str) -> _T:

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -94,7 +94,7 @@ def loads(text: str, where: str, variables: Variables) -> Profile:
     version = document.get("version")
     if type(version) is int and version > VERSION:
         raise InputFileError(
-            f"{where}: version {forms.shown(version)} is newer than this sbx reads ({VERSION})",
+            f"{where}: version {version} is newer than this sbx reads ({VERSION})",
             "upgrade: pip install --upgrade sbx-learn",
         )
     form = forms.convert(document, ProfileForm, where, _MEND)
@@ -130,8 +130,11 @@ def _prefix(command: str, variables: Variables) -> str:
         return ""
 
 
-def dumps(profile: Profile, variables: Variables) -> str:
-    """``profile`` as TOML: sorted, each grant under a comment on which programs need it, and for what."""
+def dumps(profile: Profile, variables: Variables, head: Sequence[str] = ()) -> str:
+    """``profile`` as TOML: sorted, each grant under a comment on which programs need it, and for what.
+
+    ``head``: the comment at the beginning, by default what a profile is and how it is used.
+    """
     variables = variables._replace(prefix="")
     command, prefix = variables.contract(profile.command), variables.contract(profile.prefix)
     variables = variables._replace(prefix=profile.prefix)
@@ -139,11 +142,14 @@ def dumps(profile: Profile, variables: Variables) -> str:
     blocks = [_agent_toml(profile.agent, variables)] if profile.agent else []
     blocks += [grant_toml(grant, variables) for grant, _ in sorted(texts, key=lambda item: _grant_order(*item))]
     blocks += [network_toml(grant, variables) for grant in sorted(profile.policy.network, key=_network_order)]
+    about = (
+        f"What `{command}` may touch when `sbx run` starts it: what it was seen to need, and no more.",
+        "Whatever is not granted here, and can be refused, is refused. Edit it, commit it: it holds",
+        "no secrets (no arguments, no environment). $PROJECT, $HOME and the like are those of whoever runs it.",
+        "After a change run `sbx verify`: it asks the kernel whether the policy does what it says.",
+    )
     lines = [
-        f"# What `{command}` may touch when `sbx run` starts it: what it was seen to need, and no more.",
-        "# Whatever is not granted here, and can be refused, is refused. Edit it, commit it: it holds",
-        "# no secrets (no arguments, no environment). $PROJECT, $HOME and the like are those of whoever runs it.",
-        "# After a change run `sbx verify`: it asks the kernel whether the policy does what it says.",
+        *(f"# {line}" for line in head or about),
         f"version = {VERSION}",
         f"name = {_quote(to_text(profile.name))}",
         f"command = {_quote(command)}",

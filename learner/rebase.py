@@ -49,6 +49,7 @@ def rebase(trace: Trace, to: Variables) -> Trace:
         trace.skipped,
         beside,
         {move(path): tuple(move(d) for d in directories) for path, directories in trace.helpers.items()},
+        trace.subcommands,
     )
 
 

@@ -11,6 +11,7 @@ from learner.failures import Failures
 from learner.interpreters import MAX_DEPTH, Interpreter, Via, interpreters
 from learner.names import to_text
 from learner.resolver import Resolver, jail, kind_of
+from learner.subcommands import Subcommand, kept
 from learner.trace import End, Header, Trace, TraceWriter, sort_key
 from tracers.events import Endpoint, Event, Family, HostTarget, Memory, Opaque, Operation, PathTarget
 from tracers.programs import ProgramTable
@@ -45,6 +46,7 @@ class Recorder:
         self._resolver = Resolver()
         self._accesses: dict[Access, None] = {}  # in the order of first sight
         self._interpreted: dict[str, tuple[Interpreter, ...]] = {}
+        self._subcommands: set[Subcommand] = set()
         self._places = header.variables.places
         self._failures = Failures(self._places)
         self._unreadable = 0
@@ -67,6 +69,7 @@ class Recorder:
         self._record(event, found)
         if event.operation is Operation.EXEC and event.outcome == 0 and found.kind is not Kind.OPAQUE:
             self._interpret(event, found.name)
+            self._keep_subcommand(event)
         return found.lasting
 
     def forget(self) -> None:
@@ -115,6 +118,7 @@ class Recorder:
             last,
             beside=beside,
             helpers=helpers,
+            subcommands=tuple(sorted(self._subcommands)),
         )
 
     # --- resolving
@@ -199,6 +203,17 @@ class Recorder:
         if now - self._flushed > FLUSH_SECONDS:
             self._flushed = now
             self._writer.flush()
+
+    def _keep_subcommand(self, event: Event) -> None:
+        if not isinstance(event.target, PathTarget) or not isinstance(event.target.path, bytes):
+            return
+        found = kept(event.program, os.path.basename(os.fsdecode(event.target.path)), event.word)
+        if found is None or found in self._subcommands:
+            return
+        self._subcommands.add(found)
+        if self._writer is not None:
+            self._write_programs()
+            self._writer.subcommand(found)
 
     def _write_programs(self) -> None:
         if self._writer is None:

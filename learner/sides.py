@@ -11,23 +11,30 @@ from learner.errors import InputFileError
 from learner.history import find_profile
 from learner.merging import merge
 from learner.names import to_text
-from learner.policy import Grant, Policy
+from learner.policy import Grant, Policy, Witness
 from learner.profile import Profile, dumps, load
 from learner.store import write_atomically
 from learner.variables import Variables
 
 _TRACE = ".jsonl"
 _ACCEPTED = ".accepted"
-_HEAD = "# Reviewed changes: `sbx diff` leaves out what is granted here. `sbx run` never reads this file.\n"
+_HEAD = (
+    "Reviewed changes: `sbx diff --accept` wrote them, and `sbx diff` leaves out what is granted, and run, here.",
+    "`sbx run` never reads this file. Take something out, and it is shown again.",
+)
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """``file``: what was read; ``profile`` is None for a trace; ``platform`` is what it is for."""
+    """``file``: what was read; ``profile`` is None for a trace; ``platform`` is what it is for.
+
+    ``partial``: whether the recording was cut short, so that what it lacks may only not have been seen.
+    """
 
     side: Side
     file: str
     platform: str = "linux"
     profile: Profile | None = None
+    partial: bool = False
 
 
 def open_sides(old: str, new: str, here: Variables) -> tuple[Opened, Opened]:
@@ -43,7 +50,7 @@ def open_sides(old: str, new: str, here: Variables) -> tuple[Opened, Opened]:
         if given not in found:
             file = find_profile(given)
             profile = load(file, here)
-            found[given] = Opened(_of_profile(profile, here), file, profile.platform, profile)
+            found[given] = Opened(_of_profile(profile, here), file, profile.platform, profile, profile.partial)
     one, other = found[old], found[new]
     if one.platform != other.platform:
         raise InputFileError(
@@ -63,7 +70,9 @@ def _open_trace(file: str) -> Opened:
     left_out = tuple(use for use in derived.sensitive if not use.granted)
     beside = tuple((path, seen.objects) for path, seen in sorted(trace.beside.items()) if seen.objects)
     own = trace.header.variables
-    return Opened(Side(derived.policy, own, programs(trace), True, left_out, beside=beside), file)
+    partial = trace.end is None or trace.end.interrupted or bool(trace.skipped)
+    side = Side(derived.policy, own, programs(trace), True, left_out, beside=beside)
+    return Opened(side, file, partial=partial)
 
 
 def _of_profile(profile: Profile, here: Variables) -> Side:
@@ -111,10 +120,17 @@ def accept(file: str, accepted: Side | None, difference: Difference, new: Side, 
     agent = Agent(name, name, ran=tuple(ran[path] for path in sorted(ran))) if ran else None
     prefix = new.variables.prefix
     profile = Profile(name, name, policy, prefix=prefix, agent=agent)
-    write_atomically(file, (_HEAD + dumps(profile, new.variables)).encode())
+    if difference.added:
+        write_atomically(file, dumps(profile, new.variables, _HEAD).encode())
     return len(difference.added)
 
 
 def _policy(changes: tuple[Change, ...]) -> Policy:
-    grants = [Grant(c.path, c.scope, c.rights, ()) for c in changes if c.endpoint is None and c.rights]
+    grants = [Grant(c.path, c.scope, c.rights, _witnesses(c)) for c in changes if c.endpoint is None and c.rights]
     return Policy(tuple(grants), tuple(c.endpoint for c in changes if c.endpoint is not None))
+
+
+def _witnesses(change: Change) -> tuple[Witness, ...]:
+    """Who needed what is accepted, as far as that is known."""
+    known = [user for user in change.users if user.operations and user.example]
+    return tuple(sorted(Witness(user.chain[-1], user.operations, user.example, user.objects) for user in known))

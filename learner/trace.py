@@ -17,6 +17,7 @@ from learner.census import Beside
 from learner.errors import InputFileError
 from learner.interpreters import Interpreter
 from learner.names import from_text, to_text
+from learner.subcommands import Subcommand
 from learner.variables import Variables
 from tracers.programs import Program, ProgramTable
 
@@ -100,7 +101,11 @@ class _Beside(msgspec.Struct, frozen=True, tag="beside"):
     b: Beside
 
 
-_Line = Header | End | _Program | _Link | _Interpreted | _Access | _Beside | _Helpers
+class _Subcommand(msgspec.Struct, frozen=True, tag="subcommand"):
+    s: Subcommand
+
+
+_Line = Header | End | _Program | _Link | _Interpreted | _Access | _Beside | _Helpers | _Subcommand
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -109,6 +114,7 @@ class Trace(msgspec.Struct, frozen=True):
     ``links``: each symlink walked and its text. ``interpreted``: each executed file and what it names.
     ``end`` is None when the trace was cut short. ``beside``: what exists beside the objects, by directory.
     ``helpers``: directories of programs that only the executed file runs (:func:`learner.census.helpers`).
+    ``subcommands``: which ones were started, by which of the programs; sorted.
     """
 
     header: Header
@@ -120,6 +126,7 @@ class Trace(msgspec.Struct, frozen=True):
     skipped: int = 0
     beside: dict[str, Beside] = {}
     helpers: dict[str, tuple[str, ...]] = {}
+    subcommands: tuple[Subcommand, ...] = ()
 
 
 class TraceWriter:
@@ -160,6 +167,10 @@ class TraceWriter:
     def helpers(self, path: str, directories: tuple[str, ...]) -> None:
         """Where an executed file keeps programs of its own."""
         self._write(_Helpers(to_text(path), tuple(to_text(directory) for directory in directories)))
+
+    def subcommand(self, subcommand: Subcommand) -> None:
+        """A subcommand that was started."""
+        self._write(_Subcommand(subcommand))
 
     def end(self, end: End) -> None:
         """The last line."""
@@ -215,6 +226,8 @@ def encode_trace(trace: Trace) -> bytes:
         writer.beside(path, beside)
     for path, directories in sorted(trace.helpers.items()):
         writer.helpers(path, directories)
+    for subcommand in trace.subcommands:
+        writer.subcommand(subcommand)
     if trace.end is not None:
         writer.end(trace.end)
     return stream.getvalue()
@@ -275,6 +288,7 @@ def read_trace(path: Path) -> Trace:
     interpreted: dict[str, tuple[Interpreter, ...]] = {}
     beside: dict[str, Beside] = {}
     helpers: dict[str, tuple[str, ...]] = {}
+    subcommands: set[Subcommand] = set()
     skipped = 0
     for raw in data.split(b"\n"):
         if not raw:
@@ -300,6 +314,9 @@ def read_trace(path: Path) -> Trace:
                 beside[from_text(line.path)] = line.b
             elif isinstance(line, _Helpers):
                 helpers[from_text(line.path)] = tuple(from_text(directory) for directory in line.directories)
+            elif isinstance(line, _Subcommand):
+                _check_index(line.s.program, 0, len(programs))
+                subcommands.add(line.s)
             elif isinstance(line, Header):
                 if header is not None:
                     raise InputFileError(f"{shown}: this is more than one trace", "give each with its own --from-trace")
@@ -317,7 +334,8 @@ def read_trace(path: Path) -> Trace:
     if header.version > VERSION:
         raise InputFileError(f"{shown}: this trace has version {header.version}, newer than this sbx", "upgrade sbx")
     ordered = tuple(sorted(accesses, key=sort_key))
-    return Trace(header, tuple(programs), ordered, links, interpreted, end, skipped, beside, helpers)
+    started = tuple(sorted(subcommands))
+    return Trace(header, tuple(programs), ordered, links, interpreted, end, skipped, beside, helpers, started)
 
 
 _LOST_PROGRAM = Program("unknown", "", -1)
@@ -364,12 +382,14 @@ def merge(traces: Iterable[Trace]) -> Trace:
     interpreted: dict[str, tuple[Interpreter, ...]] = {}
     beside: dict[str, Beside] = {}
     helpers: dict[str, tuple[str, ...]] = {}
+    subcommands: set[Subcommand] = set()
     for run in runs:
         index: list[int] = []
         for program in run.programs:
             parent = index[program.parent] if program.parent >= 0 else -1
             index.append(table.exec(parent, program.name, program.exe))
         accesses |= {msgspec.structs.replace(a, program=index[a.program]) for a in run.accesses}
+        subcommands |= {msgspec.structs.replace(s, program=index[s.program]) for s in run.subcommands}
         links |= run.links
         interpreted |= run.interpreted
         for path, directories in run.helpers.items():
@@ -390,6 +410,7 @@ def merge(traces: Iterable[Trace]) -> Trace:
         sum(run.skipped for run in runs),
         beside,
         helpers,
+        tuple(sorted(subcommands)),
     )
 
 

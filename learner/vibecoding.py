@@ -24,7 +24,7 @@ from learner.store import write_atomically
 from learner.words import endpoint, place
 
 _MEND = "mend it there; `sbx run --level standard` does without the file"
-_MAX_BYTES = 1 << 20
+_KIND, _ENCODING = "VibeCoding settings.json", "utf-8-sig"
 _SANDBOX, _MODE = "sandbox", "defaultMode"
 
 MODES = {"plan": Level.STRICT, "agent": Level.STANDARD, "yolo": Level.NONE}
@@ -70,7 +70,7 @@ _KEYS = frozenset(_SandboxForm.__struct_encode_fields__)
 
 def load(path: str, home: str) -> Settings:
     """The settings in the file at ``path``. Raises InputFileError, naming the key, and the line where it is known."""
-    return loads(_read(path), to_text(path), home)
+    return loads(forms.read_text(path, _KIND, _ENCODING), to_text(path), home)
 
 
 def loads(text: str, where: str, home: str) -> Settings:
@@ -211,24 +211,8 @@ def updated(text: str, where: str, table: dict[str, Any]) -> str:
 
 def save(path: str, table: dict[str, Any]) -> None:
     """Lay ``table`` over the sandbox table of the file at ``path``, which is made if it is missing."""
-    text = _read(path) if os.path.lexists(path) else ""
+    text = forms.read_text(path, _KIND, _ENCODING) if os.path.lexists(path) else ""
     write_atomically(path, updated(text, to_text(path), table).encode())
-
-
-def _read(path: str) -> str:
-    where = to_text(path)
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-    except OSError as problem:
-        raise InputFileError(f"{where}: {problem.strerror}", "name VibeCoding's settings.json") from None
-    if len(data) > _MAX_BYTES:
-        raise InputFileError(f"{where} is larger than any settings file (1 MiB)", "name another file")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        line = data.count(b"\n", 0, problem.start) + 1
-        raise InputFileError(f"{where}:{line}: not UTF-8", "save it as UTF-8") from None
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:

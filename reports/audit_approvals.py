@@ -7,8 +7,8 @@ from learner.audit.approvals import Approvals
 from learner.names import to_text
 
 _LIMIT = (
-    "A trace holds programs and no arguments, so these are names; subcommands that only tell (`git status`) can be "
-    "added by hand. A shell's builtins are not seen."
+    "A trace holds programs and the names of their subcommands (`git status`), and no other arguments: they may be "
+    "secrets. A shell's builtins are not seen."
 )
 
 
@@ -19,7 +19,7 @@ def text(found: Approvals, *, markdown: bool = False) -> str:
     lines = ["# From a trace to approvals", ""] if markdown else []
     lines += [f"{'' if markdown else '# '}{_LIMIT}", ""]
     if found.left_out:
-        lines += [f"{'' if markdown else '# '}Left out, since each gives away a shell or more:"]
+        lines += [f"{'' if markdown else '# '}Left out, to be asked for:"]
         mark = "- " if markdown else "#   "
         lines += [*([""] if markdown else []), *(f"{mark}{to_text(s.name)}: {s.why}" for s in found.left_out), ""]
     table = json.dumps(found.vibecoding(), indent=2, ensure_ascii=False)

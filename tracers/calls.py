@@ -37,7 +37,8 @@ class RawCall(msgspec.Struct):
     ``text`` the strings by argument index, ``base`` the directory each relative string starts at.
     ``result`` is the return value, or ``-errno``. ``opened`` is the kernel's name of the object behind the
     descriptor that the call returned or acted on; ``data`` holds raw bytes by argument index (socket
-    addresses, datagrams); ``peer`` the connected endpoint of a socket call without an address.
+    addresses, datagrams); ``peer`` the connected endpoint of a socket call without an address; ``word`` what
+    :mod:`tracers.words` lets out of an exec's arguments.
     """
 
     name: str
@@ -50,6 +51,7 @@ class RawCall(msgspec.Struct):
     existed: bool | None = None
     transport: str = ""
     peer: Endpoint | None = None
+    word: str = ""
 
 
 class PathArg(NamedTuple):
@@ -387,6 +389,6 @@ def events(call: RawCall, program: int, pid: int, *, abi: str = "", root: str = 
     if shape is None:
         return (Event(program, pid, name, Operation.FOREIGN, Opaque(name), outcome),)
     return tuple(
-        Event(program, pid, name, a.operation, a.target, outcome, a.existed, a.mode, a.peer, root)
+        Event(program, pid, name, a.operation, a.target, outcome, a.existed, a.mode, a.peer, root, call.word)
         for a in shape.decode(call)
     )

@@ -26,6 +26,7 @@ from tracers.tracee import (
     socket_facts,
     visible,
 )
+from tracers.words import KEPT_BACK, LONGEST, plain_word
 
 _NO_DIRECTORY = 0xFFFFFF9C  # AT_FDCWD as an unsigned 32-bit number
 _SOCKADDR_MAX = 128  # sizeof(struct sockaddr_storage)
@@ -112,6 +113,7 @@ class Entry(NamedTuple):
     transport: str = ""
     peer: Endpoint | None = None
     varies: bool = False
+    word: str = ""
 
     def raw_calls(self, result: int, opened: bytes | None) -> list[RawCall]:
         """The call as :func:`tracers.calls.events` takes it: one record, or one for each message of a vector."""
@@ -140,6 +142,7 @@ class Entry(NamedTuple):
                     existed=self.existed,
                     transport=self.transport,
                     peer=self.peer,
+                    word=self.word,
                 )
             )
         return calls
@@ -231,8 +234,11 @@ def read_general(task: Task, plan: Plan, args: tuple[int, ...], cwd: bytes) -> E
         return entry._replace(number=number, text=tuple(text), base=tuple(base), existed=existed)
     if name.startswith("rename"):
         return entry._replace(existed=existing(task, text[1], base[1], follow=False))
-    if name == "execveat" and number & AT_EMPTY_PATH and text[0] == b"":
-        return entry._replace(base=(descriptor_path(task, args[0] & 0xFFFFFFFF) or b"",), varies=True)
+    if name in _EXECS:
+        entry = entry._replace(word=_first_word(task, args[plan.path + 1], _LONG if not plan.abi else _SHORT))
+        if name == "execveat" and number & AT_EMPTY_PATH and text[0] == b"":
+            entry = entry._replace(base=(descriptor_path(task, args[0] & 0xFFFFFFFF) or b"",), varies=True)
+        return entry
     if name in ("ioctl", "ftruncate", "ftruncate64"):
         opened = descriptor_path(task, args[0] & 0xFFFFFFFF)
         if opened is None or not opened.startswith(b"/dev/" if name == "ioctl" else b"/"):
@@ -243,6 +249,22 @@ def read_general(task: Task, plan: Plan, args: tuple[int, ...], cwd: bytes) -> E
     if name in _SOCKETS:
         return _read_socket(task, entry, args, cwd)
     return entry
+
+
+_EXECS = frozenset({"execve", "execveat"})
+_LONG, _SHORT = struct.Struct("=2Q"), struct.Struct("=2I")  # two pointers; those of i386 and x32 have 32 bits
+
+
+def _first_word(task: Task, argv: int, pointers: struct.Struct) -> str:
+    """What is let out of ``argv[1]``; ``argv`` ends with a null pointer, and may be one itself."""
+    data = read_bytes(task, argv, pointers.size)
+    if len(data) < pointers.size:
+        return KEPT_BACK if argv else ""
+    zeroth, first = pointers.unpack(data)
+    if not zeroth or not first:
+        return ""
+    word, end, _ = read_bytes(task, first, LONGEST + 1).partition(b"\0")
+    return plain_word(word) if end else KEPT_BACK
 
 
 _SOCKETS = _SENDS | {"connect", "bind", "listen"}

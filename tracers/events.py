@@ -125,7 +125,7 @@ class Event(msgspec.Struct, frozen=True):
     before (None: unknown). ``mode`` is the ``st_mode`` type bits asked of mknod. ``peer`` is the other name
     of a rename or link. ``root`` is a prefix to look paths up under when the program has another root
     directory or mount namespace (``/proc/PID/root``), else empty. The kernel's names (``base``, ``opened``)
-    begin at our own root all the same.
+    begin at our own root all the same. ``word`` is of an exec: its first argument as :mod:`tracers.words` lets it out.
     """
 
     program: int
@@ -138,6 +138,7 @@ class Event(msgspec.Struct, frozen=True):
     mode: int = 0
     peer: PathTarget | None = None
     root: str = ""
+    word: str = ""
 
 
 class Sink(Protocol):

@@ -26,7 +26,7 @@ from tracers.tracer import Command, TraceEnd, TracerError, TracerName
 
 _KILL_PAUSE_SECONDS = 0.05
 _CHUNK = 1 << 16
-_STRUCTURES = ("bind", "clone3", "connect", "openat2", "sendmmsg", "sendmsg", "sendto")
+_STRUCTURES = ("bind", "clone3", "connect", "execve", "execveat", "openat2", "sendmmsg", "sendmsg", "sendto")
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 
 

@@ -22,11 +22,13 @@ from tracers.strace_text import (
     socket_name,
     string,
 )
+from tracers.words import KEPT_BACK, plain_word
 
 OPENS = frozenset({"open", "openat", "openat2", "creat"})
 """Calls that return a descriptor of the object they name."""
 
 _ON_DESCRIPTOR = frozenset({"ftruncate", "ftruncate64", "ioctl"})
+_EXECS = frozenset({"execve", "execveat"})
 _NAMES_SOCKET = frozenset({"connect", "bind"})
 _SENDS = frozenset({"sendto", "sendmsg", "sendmmsg"})
 _ARGUMENTS = 6
@@ -55,6 +57,8 @@ def raw_calls(call: Call, cwd: bytes) -> list[RawCall]:
             raw.base[path.at] = cwd if path.dirfd is None else _directory(call.args[path.dirfd], cwd)
     if call.name == "openat2":
         raw = _as_openat(call, raw, cwd)
+    elif call.name in _EXECS:
+        raw.word = _first_word(call.args[shape.paths[0].at + 1])
     if call.name in OPENS and outcome >= 0:
         raw.opened = _path(descriptor(call.result))
     elif call.name in _ON_DESCRIPTOR:
@@ -79,6 +83,16 @@ def _as_openat(call: Call, raw: RawCall, cwd: bytes) -> RawCall:
     if path is not None and path != raw.text[1]:
         raw.text[1], raw.base[1] = path, _directory(call.args[0], cwd)
     return raw
+
+
+def _first_word(argv: bytes) -> str:
+    if not argv.startswith(b"["):  # a null pointer is no argument, any other could not be followed
+        return "" if argv == b"NULL" else KEPT_BACK
+    words = elements(argv)[1:2]
+    if not words:
+        return ""
+    text = string(words[0])
+    return plain_word(text) if isinstance(text, bytes) else KEPT_BACK
 
 
 def _path(found: Descriptor | None) -> bytes | None:

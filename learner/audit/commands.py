@@ -12,6 +12,7 @@ _BUILD = "it runs what the project's own files say, which the agent may write"
 _INSTALL = "it runs the scripts of packages as it installs them"
 _ESCAPE = "it has an option or a command of its own that runs a shell"
 _ELSEWHERE = "it acts outside of the sandbox, or as somebody else"
+_WRITES = "it writes any file, also one that is run later"
 _SENDS = "it sends files anywhere, and fetches what is to be run next"
 
 _GROUPS: tuple[tuple[str, str], ...] = (
@@ -29,6 +30,7 @@ _GROUPS: tuple[tuple[str, str], ...] = (
         _WRAPPER,
         "chroot unshare nsenter taskset chrt direnv mise asdf dotenv bwrap firejail nono unbuffer expect coproc",
     ),
+    (_WRAPPER, "pyenv rbenv nodenv"),
     (_BUILD, "make gmake ninja cmake meson just task rake gulp grunt bazel buck gradle gradlew mvn mvnw ant sbt lein"),
     (_BUILD, "cargo go dotnet mix stack cabal zig pytest tox nox hatch pre-commit rspec jest vitest mocha tsx ts-node"),
     (_BUILD, "eslint webpack vite rollup turbo nx gcc cc clang"),
@@ -45,6 +47,7 @@ _GROUPS: tuple[tuple[str, str], ...] = (
     ),
     (_ELSEWHERE, "crontab launchctl gpg dbus-send busctl gdbus terraform tofu ansible vagrant multipass code cursor"),
     (_SENDS, "curl wget nc ncat netcat socat telnet aria2c http https xh"),
+    (_WRITES, "cp mv ln install dd tee patch truncate"),
 )
 _PROGRAMS: Mapping[str, str] = {name: reason for reason, names in _GROUPS for name in names.split()}
 """GTFOBins (gtfobins.github.io, functions "shell" and "command"), and the manuals of the build and package tools."""
@@ -67,6 +70,11 @@ _HARMLESS: Mapping[str, frozenset[str]] = {
 }
 """Subcommands that do no more than tell. ``git diff`` and the like can be told to run a program by the repository's
 configuration, which is why :mod:`learner.audit.project` looks at that."""
+
+_DESTROY = "it removes, ends or opens to others what it is pointed at"
+_DESTROYERS = _words(
+    "rm rmdir unlink shred chmod chown chgrp setfacl mkfs fdisk mount umount kill pkill killall reboot shutdown"
+)
 
 _VERSION = re.compile(r"[\d.]+\Z")
 _JOINED = re.compile(r"[;&|`\n<>]|\$\(")
@@ -91,6 +99,11 @@ def gives_shell(entry: str) -> str:
     if rest in _HARMLESS.get(name, ()):
         return ""
     return _PROGRAMS[name]
+
+
+def destroys(entry: str) -> str:
+    """Why an entry should be asked for although it gives away no shell, "" if nothing speaks against it."""
+    return _DESTROY if entry.split()[:1] and program(entry.split()[0]) in _DESTROYERS else ""
 
 
 def program(word: str) -> str:

@@ -2,7 +2,6 @@
 
 import enum
 import json
-import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -14,7 +13,6 @@ from learner.audit.finding import Keys
 from learner.errors import InputFileError
 from learner.names import to_text
 
-_MAX_BYTES = 1 << 20
 _TOML_LINE = re.compile(r" \(at line (\d+), column \d+\)\Z")
 _MEND = "mend that line"
 
@@ -47,21 +45,7 @@ def read(path: str, form: Format) -> Document:
     """The file at ``path``. Raises InputFileError, naming the line where it is not what its name says."""
     if form is Format.TEXT:
         return parse(path, "", form)  # only its place and its mode matter, and it may hold secrets
-    where = to_text(path)
-    try:
-        if not os.path.isfile(path) and os.path.exists(path):
-            raise InputFileError(f"{where} is not a file", "name a configuration file")
-        with open(path, "rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-    except OSError as problem:
-        raise InputFileError(f"{where}: {problem.strerror}", "name a configuration file that exists") from None
-    if len(data) > _MAX_BYTES:
-        raise InputFileError(f"{where} is larger than any configuration (1 MiB)", "name another file")
-    try:
-        text = data.decode("utf-8-sig" if form is Format.JSON else "utf-8")
-    except UnicodeDecodeError as problem:
-        line = data.count(b"\n", 0, problem.start) + 1
-        raise InputFileError(f"{where}:{line}: not UTF-8", "save it as UTF-8") from None
+    text = forms.read_text(path, "configuration file", "utf-8-sig" if form is Format.JSON else "utf-8")
     return parse(path, text, form)
 
 

@@ -3,11 +3,12 @@
 import ipaddress
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, urlsplit
 
 from learner.audit.commands import program
-from learner.audit.finding import Action, Edit, Hit, Keys
+from learner.audit.context import Config
+from learner.audit.finding import Action, Edit, Hit, Keys, Rule, Severity, Topic
 from learner.places import is_within
 
 _PLAIN = {"http": "https", "ws": "wss"}
@@ -41,6 +42,19 @@ def plain_http(path: str, keys: Keys, url: object) -> Iterator[Hit]:
     if parts.scheme in _PLAIN and not is_loopback(host):
         better = _PLAIN[parts.scheme] + url[len(parts.scheme) :]
         yield Hit(f"{keys[-1]} is {parts.scheme}://{host}", keys, (Edit(path, Action.SET, keys, better),))
+
+
+def plain_http_rule(agent: str, check: Callable[[Config], Iterator[Hit]]) -> Rule[Config]:
+    """The rule for addresses without TLS; ``check`` knows where they stand in the agent's files."""
+    return Rule(
+        f"{agent}-plain-http",
+        Severity.HIGH,
+        Topic.NETWORK,
+        "an address without TLS",
+        "The key and the conversation go over the network in clear, and anybody on the way can change the answers.",
+        "Use https (plain http is fine on loopback).",
+        check,
+    )
 
 
 def query_token(url: str) -> str:

@@ -312,15 +312,7 @@ RULES: tuple[Rule[Config], ...] = (
         "Keep it in ~/.vibe/.env or the keyring, name the variable here, and replace the secret: it has been seen.",
         _secret,
     ),
-    Rule(
-        "vibe-plain-http",
-        Severity.HIGH,
-        Topic.NETWORK,
-        "an address without TLS",
-        "The key and the conversation go over the network in clear, and anybody on the way can change the answers.",
-        "Use https (plain http is fine on loopback).",
-        _plain_http,
-    ),
+    servers.plain_http_rule("vibe", _plain_http),
     Rule(
         "vibe-mcp-command",
         Severity.HIGH,

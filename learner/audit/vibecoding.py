@@ -175,15 +175,7 @@ _COMMON: tuple[Rule[Config], ...] = (
         "Name a variable (${DEEPSEEK_API_KEY}), and replace the secret: it has been seen.",
         _secret,
     ),
-    Rule(
-        "vibecoding-plain-http",
-        Severity.HIGH,
-        Topic.NETWORK,
-        "an address without TLS",
-        "The key and the conversation go over the network in clear, and anybody on the way can change the answers.",
-        "Use https (plain http is fine on loopback).",
-        _plain_http,
-    ),
+    servers.plain_http_rule("vibecoding", _plain_http),
     Rule(
         "vibecoding-query-token",
         Severity.MEDIUM,

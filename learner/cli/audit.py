@@ -10,12 +10,12 @@ from learner.audit import agents, edits
 from learner.audit.audit import Report, configurations, directory, joined
 from learner.audit.context import Context
 from learner.audit.finding import Edit
-from learner.cli.profiles import PROFILE, open_profile
+from learner.cli.profiles import PROFILE, kept_trace, open_profile
 from learner.errors import InputFileError, UsageError
 from learner.names import to_text
 from learner.profile import Profile
 from learner.store import trace_path
-from learner.trace import Trace, read_trace
+from learner.trace import read_trace
 from learner.variables import Variables
 
 FORMATS = ("console", "json", "sarif", "markdown")
@@ -131,7 +131,7 @@ def _show(found: Report, opened: Profile | None, variables: Variables, context: 
         from learner.audit.user import vibe_tables
 
         places = variables._replace(prefix=opened.prefix).places
-        trace = _trace(opened.name)
+        trace = kept_trace(opened.name)
         shown = shown._replace(
             profile=opened.name,
             together=(
@@ -159,11 +159,6 @@ def _show(found: Report, opened: Profile | None, variables: Variables, context: 
         out = make_console()
         out.soft_wrap = True
         console(shown, out)
-
-
-def _trace(name: str) -> Trace | None:
-    path = Path(trace_path(name))
-    return read_trace(path) if path.exists() else None
 
 
 def _approvals(name: str, form: str) -> int:

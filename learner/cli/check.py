@@ -1,22 +1,27 @@
 """``sbx check``: does a profile still fit what the command does?"""
 
-import os
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
 from learner import temporary
 from learner.cli.options import chosen, emit_json, enforcer_options, words_after_dashes
-from learner.cli.profiles import PROFILE, open_profile
+from learner.cli.profiles import PROFILE, kept_trace, open_profile
 from learner.command import find
+from learner.drift import Drift
 from learner.drift import check as check_drift
 from learner.enforcers.choice import Choice, EnforcerName
-from learner.errors import MachineError, SbxError
+from learner.errors import MachineError
+from learner.jail.permission import obstacle
+from learner.jail.rules import needs_names
 from learner.names import to_text
-from learner.store import trace_path
-from learner.trace import Trace, read_trace
+from learner.trace import read_trace
 from learner.variables import Variables
 from reports.difference_words import Report
+
+_MOST = 5
+"""Refusals that are listed."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -51,43 +56,95 @@ def check(
     Exit status: 0 it fits, 1 it does not, 125 to 127 the command could not be run. The command's own exit status is
     shown, and is no drift.
     """
+    seen = watched(profile, command, _chosen(enforcer, require), require, trace_file, follow=follow)
+    difference = seen.drift.difference
+    if json_file:
+        emit_json(json_file, _record(seen))
+    show(seen, verbose=verbose)
+    return 1 if difference.added or (difference.removed and not allow_unused) else 0
+
+
+class Watched(NamedTuple):
+    """A confined run, and the report of it."""
+
+    drift: Drift
+    report: Report
+
+
+def watched(
+    profile: str,
+    command: tuple[str, ...],
+    choice: Choice,
+    require: tuple[str, ...],
+    trace_file: Path | None = None,
+    *,
+    follow: bool = False,
+) -> Watched:
+    """Run the command that ``command`` (what follows the profile's name) says, confined and traced. Raises SbxError."""
     here = Variables.here()
     found = open_profile(profile, here)
     target = find(words_after_dashes(command) or (found.command,))
     variables = here.with_program(target.file)
+    if not variables.prefix:  # a wrapper such as env: what it starts is the profile's program all the same
+        variables = variables._replace(prefix=found.prefix)
     temporary.use(variables.temporary)
-    choice = _chosen(enforcer, require)
     if choice.enforcer.hides:
         click.echo(
             f"sbx: {choice.enforcer.name} hides what is not granted: what was then not tried is not seen", err=True
         )
+    named = needs_names(found.policy)
+    problem = obstacle() if named else None
+    if named:
+        why = f"cannot be told apart by name: {problem[0]}" if problem else "are told apart by name"
+        click.echo(f"sbx: hosts {why}; held are their ports", err=True)
     drift = check_drift(
         target,
         found,
         choice.enforcer,
         variables,
-        _learned(found.name, trace_file),
+        read_trace(trace_file) if trace_file is not None else kept_trace(found.name),
         follow=follow,
+        require=require,
+        names=named and problem is None,
         on_round=lambda number: click.echo(f"sbx: confined run {number}", err=True) if number > 1 else None,
     )
-    report = Report(drift.difference, f"{found.name} (profile)", "this run", profile, drift.variables)
-    if json_file:
-        from reports.difference_json import record
+    return Watched(drift, Report(drift.difference, f"{found.name} (profile)", "this run", profile, drift.variables))
 
-        denied = [f"{d.access.operation} {to_text(d.access.object)} ({to_text(d.program)})" for d in drift.denied]
-        extra = {"status": drift.status, "interrupted": drift.interrupted, "denied": denied}
-        emit_json(json_file, record(report) | extra)
+
+def show(seen: Watched, *, verbose: bool) -> None:
+    """Print it on standard error: standard output is the command's."""
     from rich.console import Console
 
-    from reports.difference_console import show
+    from reports.difference_console import show as show_difference
 
-    show(report, verbose=verbose, console=Console(stderr=True, highlight=False, markup=False, soft_wrap=True))
+    drift, report = seen
+    unused = len(drift.difference.removed)
+    stopped = bool(drift.denied and drift.status)
+    if stopped and not verbose:  # it got no further, so that nearly all of the profile would be listed
+        report = report._replace(difference=report.difference._replace(removed=()))
+    out = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    show_difference(report, verbose=verbose, console=out)
     how = "was interrupted" if drift.interrupted else f"ended with {drift.status}"
+    shown = _refusals(drift)
+    for line in shown if verbose else shown[:_MOST]:
+        click.echo(f"  refused  {line}", err=True)
     click.echo(f"sbx: {len(drift.denied)} refused; the command {how}", err=True)
-    if drift.difference.removed and (drift.denied or drift.status):
-        click.echo("sbx: it may have needed more of the profile, had nothing been refused", err=True)
-    added, removed = bool(drift.difference.added), bool(drift.difference.removed)
-    return 1 if added or (removed and not allow_unused) else 0
+    if unused and (drift.denied or drift.status):
+        listed = f" ({unused} grants and programs without use: -v lists them)" if stopped and not verbose else ""
+        click.echo(f"sbx: it may have needed more of the profile, had nothing been refused{listed}", err=True)
+
+
+def _record(seen: Watched) -> dict[str, Any]:
+    from reports.difference_json import record
+
+    drift = seen.drift
+    end = {"status": drift.status, "interrupted": drift.interrupted, "denied": _refusals(drift)}
+    return record(seen.report) | end
+
+
+def _refusals(drift: Drift) -> list[str]:
+    """Each refusal on a line: ``connect 127.0.0.1:80/tcp (vibe)``."""
+    return [f"{d.access.operation} {to_text(d.access.object)} ({to_text(d.program)})" for d in drift.denied]
 
 
 def _chosen(enforcer: str, require: tuple[str, ...]) -> Choice:
@@ -98,16 +155,3 @@ def _chosen(enforcer: str, require: tuple[str, ...]) -> Choice:
         except MachineError:
             pass  # what else there is, then
     return chosen(enforcer, require)
-
-
-def _learned(name: str, given: Path | None) -> Trace | None:
-    """The trace of the profile, if there is one that can be read; one that was named must be readable."""
-    if given is not None:
-        return read_trace(given)
-    kept = trace_path(name)
-    if not os.path.exists(kept):
-        return None
-    try:
-        return read_trace(Path(kept))
-    except SbxError:
-        return None

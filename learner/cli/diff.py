@@ -7,6 +7,7 @@ from learner.cli.profiles import PROFILE
 from learner.difference import compare
 from learner.errors import UsageError
 from learner.gate import Gate, failing
+from learner.names import to_text
 from learner.sides import accept as accept_changes
 from learner.sides import accepted_file, open_sides, read_accepted, with_accepted
 from learner.store import write_atomically
@@ -63,6 +64,11 @@ def diff(
     """
     here = Variables.here()
     before, after = open_sides(old, new, here)
+    for given, opened in ((old, before), (new, after)):
+        if opened.partial:
+            click.echo(
+                f"sbx: {to_text(given)} was recorded in part: what it lacks may only not have been seen", err=True
+            )
     file = accepted_in or accepted_file(before.file)
     accepted = read_accepted(file, after.side)
     whole = compare(before.side, after.side, exact=exact)
@@ -74,7 +80,10 @@ def diff(
         if output != "-" or gates:
             raise UsageError("--accept writes no report and fails on nothing", "leave out --output and --fail-on")
         number = accept_changes(file, accepted, rest, after.side, after.profile.name if after.profile else "accepted")
-        click.echo(f"sbx: {number} changes accepted in {file}", err=True)
+        where = (
+            f"{number} changes accepted in {to_text(file)}" if number else "nothing was added, so nothing is accepted"
+        )
+        click.echo(f"sbx: {where}", err=True)
         return 0
     stopped = failing([Gate(gate) for gate in gates], rest.added)
     accepted_before = len(whole.added) - len(rest.added)

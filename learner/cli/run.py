@@ -55,6 +55,12 @@ from tracers.tracer import Command
     multiple=True,
     help="With --protect: do not mask this, nor what is in it.",
 )
+@click.option(
+    "--watch",
+    "drift",
+    is_flag=True,
+    help="Trace it as well, and say at the end where the profile no longer fits (see `sbx check`).",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Say how the command is confined and how it ended.")
 @enforcer_options
 @network_option
@@ -67,6 +73,7 @@ def run(
     limit: tuple[str, ...],
     protect: bool,
     allow: tuple[str, ...],
+    drift: bool,
     enforcer: str,
     require: tuple[str, ...],
     network: str,
@@ -82,10 +89,15 @@ def run(
       sbx run --level standard -- make test   any command, without a profile: see docs/levels.md
       sbx run --protect -- vibe               nothing but your keys, tokens and the like out of reach
       sbx run --limit time=300s,memory=2G vibe
+      sbx run --watch vibe                    and say what it was refused, and what it no longer needs
 
     Exit status: the command's own (128 + the signal that killed it); 124 if its time was over; 125 if the confinement
     could not be set up, 126 or 127 if the command could not be run.
     """
+    if drift:
+        if profile is None or level or settings or limit or protect or allow or network not in ("auto", "ports"):
+            raise UsageError("--watch goes with a profile alone, and its ports", "leave out the other options")
+        return _drifting(profile, command, enforcer, require, verbose=verbose)
     variables = Variables.here()
     limits = limiting.parse(limit)
     if protect:
@@ -129,6 +141,20 @@ def run(
     for line in _hint(ground, profile) if status else ():
         click.echo(line, err=True)
     return status
+
+
+def _drifting(profile: str, command: tuple[str, ...], enforcer: str, require: tuple[str, ...], *, verbose: bool) -> int:
+    """Run it traced. The exit status is the command's own."""
+    from learner.cli.check import show, watched  # what a tracer takes is only loaded for this
+
+    try:
+        seen = watched(profile, command, chosen(enforcer, require), require)
+    except (InputFileError, LaunchError):
+        raise
+    except MachineError as problem:
+        raise LaunchError(str(problem), problem.remedy) from None
+    show(seen, verbose=verbose)
+    return seen.drift.status
 
 
 def _hint(ground: Ground, profile: str | None) -> list[str]:

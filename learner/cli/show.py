@@ -6,12 +6,14 @@ import time
 
 import click
 
-from learner.cli.profiles import PROFILE, open_profile
+from learner.audit.brokers import Reach, brokers
+from learner.cli.profiles import PROFILE, kept_trace, open_profile
 from learner.errors import InputFileError
 from learner.history import kept
 from learner.names import to_text
 from learner.profile import load
 from learner.variables import Variables
+from reports.audit import broker_record, broker_text
 
 
 @click.command()
@@ -19,24 +21,32 @@ from learner.variables import Variables
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 @click.option("--history", is_flag=True, help="List the versions of NAME that `sbx learn` kept.")
 def show(profile: str, as_json: bool, history: bool) -> None:
-    """Show what a profile grants, by directory, with the programs that need each grant.
+    """Show what a profile grants, by directory, with the programs that need each grant, and brokers.
 
     NAME is one that `sbx list` shows; a FILE has a / in it or ends in .toml. `dir/**` is a grant on
-    everything in dir. NAME@VERSION is an earlier one; the beginning of a version suffices.
+    everything in dir. NAME@VERSION is an earlier one; the beginning of a version suffices. A broker is a helper that
+    was there before and acts with its own rights for whoever reaches it: no policy of the program's holds that.
     """
     variables = Variables.here()
     if history:
         _history(profile, variables, as_json=as_json)
         return
     opened = open_profile(profile, variables)
+    trace = kept_trace(opened.name)
+    found = brokers(opened.policy, trace.accesses if trace else (), os.environ)
+    helpers = [broker for broker in found if broker.reach is not Reach.THERE]
     if as_json:
         from reports.profile_json import profile_record
 
-        click.echo(json.dumps(profile_record(opened, variables), indent=2, ensure_ascii=False))
+        record = profile_record(opened, variables) | {"brokers": [broker_record(each, variables) for each in helpers]}
+        click.echo(json.dumps(record, indent=2, ensure_ascii=False))
         return
     from reports.console import grants_tree, make_console
 
-    make_console().print(grants_tree(opened, variables))
+    out = make_console()
+    out.print(grants_tree(opened, variables))
+    for broker in helpers:
+        out.print(f"broker  {broker_text(broker, variables)}", soft_wrap=True)
 
 
 def _history(name: str, variables: Variables, *, as_json: bool) -> None:

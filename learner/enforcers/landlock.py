@@ -185,7 +185,10 @@ def _allow(ruleset: Ruleset, grant: Grant, policy: Policy, *, alone: bool) -> st
             return f"nothing was granted on it: the program itself could have made it a symlink to {found.detour}"
         if not stat.S_ISDIR(os.fstat(found.fd).st_mode):
             access &= _FILE_ONLY
-        ruleset.allow_path(f"/proc/self/fd/{found.fd}" if alone else grant.path, access)
+        elif grant.scope is GrantScope.FILE:
+            access &= ~_FILE_ONLY  # on a directory alone they mean nothing, and a rule would open every file beneath
+        if access:
+            ruleset.allow_path(f"/proc/self/fd/{found.fd}" if alone else grant.path, access)
     except LandlockError as problem:
         raise MachineError(f"{to_text(grant.path)}: {problem.strerror}", "no rule can stand on it: remove it") from None
     finally:

@@ -181,6 +181,11 @@ def test_accepted_changes_are_not_shown_again(versions: tuple[str, str], capsys:
     assert main(["list"]) == 0
     assert ".accepted" not in capsys.readouterr().out
 
+    text = Path(file).read_text()
+    assert text.startswith("# Reviewed changes: ")
+    assert "may touch" not in text
+    assert "needed_by = [\n  {program = " in text, "a review tells who needed it"
+
     # What comes on top of what was accepted is shown.
     text = Path(versions[1]).read_text()
     assert '["write", "create"]' in text
@@ -220,6 +225,20 @@ def test_traces(account: Variables, tmp_path: Path, capsys: pytest.CaptureFixtur
     Path(files[1]).write_bytes(encode_trace(moved))
     capsys.readouterr()
     assert "no difference" in shown(capsys, *files)
+
+
+def test_what_was_recorded_in_part_is_said_to_be(
+    account: Variables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    data = encode_trace(trace(access(Operation.READ, "/etc/hosts"), access(Operation.READ, "/etc/passwd")))
+    whole.write_bytes(data)
+    cut.write_bytes(data[: data.rindex(b'{"type":"end"')])
+    assert main(["diff", str(whole), str(cut)]) == 0
+    assert capsys.readouterr().err == f"sbx: {cut} was recorded in part: what it lacks may only not have been seen\n"
+    assert main(["diff", str(whole), str(whole), "--accept"]) == 0
+    assert "nothing is accepted" in capsys.readouterr().err
+    assert not (tmp_path / "whole.accepted").exists()
 
 
 def test_names_of_files_do_no_harm(account: Variables, capsys: pytest.CaptureFixture[str]) -> None:

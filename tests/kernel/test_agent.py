@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -58,6 +59,21 @@ def test_vibe_learned_verified_and_confined(scratch: Path, vibe: Path, require: 
         confined = run_agent(run, sbx("run", str(profile), "--"))
         assert confined.returncode == 0, confined.stderr
         assert (run.project / "hello.txt").read_text()
+
+
+def test_two_runs_of_one_version_do_not_differ(scratch: Path, vibe: Path) -> None:
+    files: dict[str, list[str]] = {"toml": [], "jsonl": []}
+    with stub_model(scratch / "stub") as url:
+        for name in ("one", "other"):  # each in a home and a project of its own, from nothing
+            profile, trace = (str(scratch / f"{name}.{ending}") for ending in files)
+            words = ("learn", "--verify", "off", "-o", profile, "--trace", trace, "--")
+            done = run_agent(lay_out(scratch / name, vibe, url), sbx(*words))
+            assert done.returncode == 0, done.stderr
+            files["toml"].append(profile)
+            files["jsonl"].append(trace)
+    for pair in files.values():
+        diff = subprocess.run([*sbx("diff", "--fail-on", "any"), *pair], capture_output=True, text=True, check=False)
+        assert diff.stdout.endswith(": no difference\n"), diff.stdout + diff.stderr
 
 
 def test_a_talked_into_vibe_cannot_read_another_project(scratch: Path, vibe: Path, require: object) -> None:

@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from jailed import jails_work
 
 from learner.enforcers.landlock import abi
 
@@ -135,6 +137,68 @@ def test_drift(machine: Machine) -> None:
     followed = machine.sh(f"{check} --follow task -- ./task", status=1, MORE="1")
     assert "runs $PROJECT/helper  by task → helper" in followed.stderr
     assert (machine.home / ".agent/state").exists()  # the one that was asked for by --follow
+
+
+def test_a_watched_run_is_a_run(machine: Machine) -> None:
+    machine.sh("sbx learn --verify off -- ./task")
+    (machine.home / ".agent").mkdir()
+    machine.script(machine.project / "task", TASK.replace("exit 0\n", "exit 7\n").replace("|| exit 7", "|| exit 0"))
+    quiet = machine.sh("sbx run --watch --enforcer landlock task -- ./task")
+    assert "no difference" in quiet.stderr
+    drift = machine.sh("sbx run --watch --enforcer landlock task -- ./task", status=7, MORE="1")
+    assert "may change $HOME/.agent" in drift.stderr
+    assert not (machine.home / ".agent/state").exists()
+    hidden = machine.sh("sbx run --watch task -- ./task", status=7, MORE="1")
+    assert "$HOME/.agent" in hidden.stderr
+    for wrong in ("--level strict task", "--limit time=3s task", "--network jail task", ""):
+        machine.sh(f"sbx run --watch {wrong} -- ./task", status=2)
+
+
+def test_another_host_is_drift_by_its_name(machine: Machine, require: Callable[[object, str], None]) -> None:
+    require(jails_work(), "this machine permits no network jail")
+    connect = "import socket; s = socket.create_connection((sys.argv[1], 4430), 9); s.close()"
+    script = f'#!/bin/sh\nexec /usr/bin/python3 -I -c "import sys; {connect}" "${{HOST:-one.invalid}}"\n'
+    machine.script(machine.project / "task", script)
+    machine.sh(
+        "sbx learn --names --verify off -- ./task"
+    )  # in a jail every name has an address, whoever has it outside
+    same = machine.sh("sbx check task -- ./task")
+    assert "no difference" in same.stderr
+    drift = machine.sh("sbx check --allow-unused task -- ./task", status=1, HOST="other.invalid")
+    assert "+ may connect to other.invalid:4430/tcp  by task" in drift.stderr
+
+
+def test_another_port_is_drift(machine: Machine) -> None:
+    connect = "socket.create_connection(('127.0.0.1', int(os.environ['PORT']))).close()"
+    machine.script(machine.project / "task", f'#!/bin/sh\nexec /usr/bin/python3 -I -c "import os, socket; {connect}"\n')
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [str(server.getsockname()[1]) for server in (one, other)]
+        machine.sh("sbx learn --verify off -- ./task", PORT=ports[0])
+        assert "no difference" in machine.sh("sbx check task -- ./task", PORT=ports[0]).stderr
+        drift = machine.sh("sbx check --allow-unused task -- ./task", status=1, PORT=ports[1])
+        assert f"+ may connect to 127.0.0.1:{ports[1]}/tcp  by task" in drift.stderr
+        assert f"  refused  connect 127.0.0.1:{ports[1]}/tcp (python3)" in drift.stderr
+
+
+def test_what_cannot_be_held_is_not_run(machine: Machine) -> None:
+    machine.sh("sbx learn --verify off -- ./task")
+    (machine.project / "out").unlink()
+    for command, status in (("sbx check", 3), ("sbx run --watch", 125)):
+        refused = machine.sh(f"{command} --enforcer landlock --require attributes task -- ./task", status=status)
+        assert "does not hold 'attributes'" in refused.stderr
+        assert not (machine.project / "out").exists()
+
+
+def test_a_run_that_was_stopped_is_no_news_of_all_that_came_after(machine: Machine) -> None:
+    (machine.home / "more").write_text("more\n")
+    stop = '[ -z "$MORE" ] || cat "$HOME/more" > /dev/null || exit 5\n'
+    machine.script(machine.project / "task", TASK.replace("#!/bin/sh\n", "#!/bin/sh\n" + stop))
+    machine.sh("sbx learn --verify off -- ./task")
+    drift = machine.sh("sbx check --enforcer landlock task -- ./task", status=1, MORE="1")
+    assert "may read $HOME/more" in drift.stderr
+    assert "gone:" not in drift.stderr
+    assert "-v lists them" in drift.stderr
+    assert "gone:" in machine.sh("sbx check --enforcer landlock -v task -- ./task", status=1, MORE="1").stderr
 
 
 def test_what_is_no_longer_needed(machine: Machine) -> None:

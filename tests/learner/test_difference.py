@@ -217,8 +217,20 @@ def test_ephemeral_ports_on_loopback_are_one() -> None:
         return Side(Policy((), (NetworkGrant(NetworkAction.CONNECT, host, port, Transport.TCP, ()),)), HERE)
 
     assert compare(one(40001), one(50002)) == Difference((), ())
+    assert compare(one(40001), one(50002), ports=True).added, "an enforcer tells them apart"
     assert compare(one(8080), one(8081)).added
     assert compare(one(40001, "10.0.0.1"), one(50002, "10.0.0.1")).added
+
+
+def test_a_group_is_its_hosts() -> None:
+    def one(*hosts: str) -> Side:
+        return Side(
+            Policy((), tuple(NetworkGrant(NetworkAction.CONNECT, h, 443, Transport.TCP, ()) for h in hosts)), HERE
+        )
+
+    assert compare(one("group:pypi"), one("pypi.org")).added == ()
+    assert compare(one("*.org"), one("group:pypi", "pypi.org")).added == ()
+    assert compare(one("pypi.org"), one("group:pypi")).added
 
 
 def test_how_much_a_tree_opens_beside() -> None:

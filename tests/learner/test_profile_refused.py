@@ -27,7 +27,7 @@ NETWORK = '[[network]]\naction = "connect"\nhost = "h"\nport = 1\ntransport = "t
         ("a = " + "[" * 5000, "p: not TOML that can be read"),
         ("a = " + "9" * 5000, "p: not TOML that can be read"),
         ("", 'p: the key "version" is missing'),
-        ("version = 2\nfuture = true", "p: version the number 2 is newer than this sbx reads (1)"),
+        ("version = 2\nfuture = true", "p: version 2 is newer than this sbx reads (1)"),
         ("version = 0" + HEAD[11:], "p: version: expected a whole number, 1, found the number 0"),
         ('version = "1"' + HEAD[11:], 'p: version: expected a whole number, 1, found "1"'),
         ("version = true" + HEAD[11:], "p: version: expected a whole number, 1, found true"),

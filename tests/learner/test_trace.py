@@ -13,9 +13,11 @@ from samples import hostile_names
 from learner.access import Access, Kind
 from learner.errors import InputFileError
 from learner.interpreters import Interpreter, Via
+from learner.subcommands import Subcommand
 from learner.trace import VERSION, Header, Trace, TraceWriter, encode_trace, merge, read_trace, sort_key
 from tracers.events import Family, Operation, Transport
 from tracers.programs import Program
+from tracers.words import KEPT_BACK
 
 NASTY = "/w/new\nline\\ \x1b[0m \udcff\u202e'\""
 
@@ -31,6 +33,8 @@ def write(path: Path, trace: Trace) -> Path:
         writer.interpreted(name, by)
     for one in trace.accesses:
         writer.access(one)
+    for subcommand in trace.subcommands:
+        writer.subcommand(subcommand)
     if trace.end is not None:
         writer.end(trace.end)
     writer.close()
@@ -60,6 +64,7 @@ SAMPLE = sorted_trace(
     links={"/w/l": NASTY, NASTY: "../x"},
     interpreted={NASTY: (Interpreter(Via.SHEBANG, NASTY), Interpreter(Via.ENV, "node"))},
     end=msgspec.structs.replace(END, lingering=("\udcff", "sleep"), notes=("a \udcfe note",), interrupted=True),
+    subcommands=(Subcommand(1, "git", "status"), Subcommand(1, "sh", KEPT_BACK)),
 )
 
 
@@ -224,6 +229,16 @@ def test_merging_is_a_union(one: Trace, two: Trace, three: Trace) -> None:
     assert merge([one]) == one
     for program in merge([one, two, three]).programs:
         assert program.parent < len(merge([one, two, three]).programs)
+
+
+def test_merging_keeps_who_started_which_subcommand() -> None:
+    one = sorted_trace([], subcommands=(Subcommand(1, "git", "log"),))
+    other = sorted_trace(
+        [], programs=(PROGRAMS[0], Program("/bin/sh", "/bin/sh", 0)), subcommands=(Subcommand(1, "git", "status"),)
+    )
+    both = merge([one, other])
+    found = {(both.programs[s.program].name, s.word) for s in both.subcommands}
+    assert found == {(PROGRAMS[1].name, "log"), ("/bin/sh", "status")}
 
 
 def test_merging_keeps_the_worst_of_the_ends() -> None:
