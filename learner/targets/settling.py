@@ -6,15 +6,13 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from learner import forms
 from learner.diagnosis.machine import Host
-from learner.errors import InputFileError
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.places import is_within
 from learner.policy import ALWAYS, DIRECTORY_RIGHTS, NO_RIGHT, Grant, Policy, Right, Scope
 from learner.targets.importing import Imported, Refusal
-
-_MAX_BYTES = 4 << 20
 
 MOST = 10_000
 """Objects that refusals may split one tree into."""
@@ -28,21 +26,7 @@ class _Part(NamedTuple):
 
 def read_text(path: str) -> str:
     """A configuration file. Raises InputFileError for what is none."""
-    where = to_text(path)
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as problem:
-        raise InputFileError(
-            f"{where} cannot be read: {getattr(problem, 'strerror', problem)}", "name a configuration file that exists"
-        ) from None
-    if len(data) > _MAX_BYTES:
-        raise InputFileError(f"{where} is larger than any configuration ({_MAX_BYTES >> 20} MiB)", "name another file")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        line = data.count(b"\n", 0, problem.start) + 1
-        raise InputFileError(f"{where}:{line}: not UTF-8", "save it as UTF-8") from None
+    return forms.read_text(path, "configuration file", "utf-8-sig")
 
 
 def settle(imported: Imported) -> tuple[Policy, tuple[Gap, ...]]:
