@@ -23,7 +23,7 @@ from learner.names import to_text
 from learner.needs import Need, needs
 from learner.network import Reached, endpoints
 from learner.places import ancestors
-from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope, Witness, right_names
+from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope, ServiceGrant, Witness, right_names
 from learner.probe import Probe
 from learner.replay import path_probe, port_probe
 from tracers.events import Operation
@@ -32,7 +32,7 @@ from tracers.programs import LAUNCHER
 _FEW = 8
 """Probes of a first try: mostly the very first is refused, and a tree may have ten thousand."""
 
-AnyGrant = Grant | NetworkGrant
+AnyGrant = Grant | NetworkGrant | ServiceGrant
 
 
 class Proof(NamedTuple):
@@ -91,7 +91,9 @@ def minimal(accesses: Sequence[tuple[Access, str]], policy: Policy, enforcer: En
         for number in demand.givers:
             used[number] |= demand.right
     return Minimal(
-        policy=msgspec.structs.replace(_without(grants, frozenset(kept)), links=policy.links),
+        policy=msgspec.structs.replace(
+            without(grants, frozenset(kept)), links=policy.links, services=policy.services, probes=policy.probes
+        ),
         proved=tuple(v for v in verdicts if isinstance(v, Proof)),
         dropped=tuple(g for g, v in zip(grants, verdicts, strict=True) if v is None),
         unproved=tuple(v for v in verdicts if isinstance(v, Unproved)),
@@ -199,7 +201,7 @@ class _Search:
     def run(self) -> list[Proof | Unproved | None]:
         """The verdict on each grant; None: it goes."""
         verdicts: list[Proof | Unproved | None] = [None] * len(self._grants)
-        open_ones = sorted(self._left, key=lambda n: _width(self._grants[n]))
+        open_ones = sorted(self._left, key=lambda n: width(self._grants[n]))
         while open_ones:
             before = self._left
             for number in open_ones:
@@ -245,7 +247,7 @@ class _Search:
         if not probes:
             return None, False
         silent = False
-        confinement = self._enforcer.prepare(_without(self._grants, others))
+        confinement = self._enforcer.prepare(without(self._grants, others))
         try:
             for batch in (probes[:_FEW], probes[_FEW:]):
                 for one, code in zip(batch, probe.run(batch, confinement) if batch else (), strict=True):
@@ -259,11 +261,13 @@ class _Search:
 
 def _stands(grant: AnyGrant) -> bool:
     """Whether a rule for ``grant`` has something to stand on."""
-    return isinstance(grant, NetworkGrant) or os.path.exists(grant.path)
+    return not isinstance(grant, Grant) or os.path.exists(grant.path)
 
 
-def _width(grant: AnyGrant) -> tuple[bool, int, int, str]:
+def width(grant: AnyGrant) -> tuple[bool, int, int, str]:
     """Orders the grants that open most before the others: of two that do for each other, the wider one goes."""
+    if isinstance(grant, ServiceGrant):
+        return (bool(grant.name), 0, 0, grant.name)
     if isinstance(grant, NetworkGrant):
         return (not _any_host(grant.host), 0, 0, grant.host)
     return (grant.scope is Scope.FILE, len(ancestors(grant.path)), -len(grant.rights), grant.path)
@@ -273,10 +277,11 @@ def _obstacles(undecided: list[Demand]) -> str:
     return "; ".join(sorted({d.obstacle or "no answer" for d in undecided}))
 
 
-def _without(grants: tuple[AnyGrant, ...], kept: frozenset[int]) -> Policy:
+def without(grants: tuple[AnyGrant, ...], kept: frozenset[int]) -> Policy:
     """The policy of the grants whose numbers are ``kept``."""
     chosen = [g for n, g in enumerate(grants) if n in kept]
     return Policy(
         tuple(g for g in chosen if isinstance(g, Grant)),
         tuple(g for g in chosen if isinstance(g, NetworkGrant)),
+        services=tuple(g for g in chosen if isinstance(g, ServiceGrant)),
     )

@@ -21,7 +21,7 @@ from learner.launch import ensure_directories
 from learner.places import ancestors
 from learner.policy import Policy
 from learner.recorder import Recorder
-from learner.trace import Header, Trace, TraceWriter, merge
+from learner.trace import DARWIN, Header, Trace, TraceWriter, merge
 from learner.variables import Variables
 from learner.volatile import changing_names
 from learner.wants import ABOVE
@@ -140,11 +140,18 @@ def derive(trace: Trace, allowed: frozenset[str], scale: Scale = DEFAULT) -> Der
     What lies beside the objects is looked up now for a trace that was cut short before it was recorded.
     """
     places, changing = trace.header.variables.places, frozenset(trace.header.changing)
-    beside = trace.beside or census.take(trace.accesses, places)
+    beside = trace.beside
+    if not beside and not trace.header.is_foreign:
+        beside = census.take(trace.accesses, places)
     masked = dict(trace.header.masked)
-    return derivation.derive(
+    found = derivation.derive(
         places, trace.programs, trace.accesses, beside, allowed, changing, trace.helpers, scale, masked
     )
+    if trace.header.platform == DARWIN:
+        from learner.seatbelt.complete import complete
+
+        return complete(found, trace)
+    return found
 
 
 class Live(NamedTuple):

@@ -77,7 +77,8 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
             verdict = f"open all the same within {to_text(use.within)}"
         rows.append(("sensitive", Text(f"{to_text(use.path)} ({use.reason}): {verdict}", "red")))
     surface = result.surface
-    rows.append(("surface", Text(f"{surface.granted} objects open, {surface.needed} of them needed")))
+    if not result.trace.header.is_foreign:
+        rows.append(("surface", Text(f"{surface.granted} objects open, {surface.needed} of them needed")))
     shown = surface.items if verbose else surface.items[:_LARGEST]
     rows += [("excess", Text("\n".join(f"{item.excess} in {to_text(item.path)}" for item in shown)))] if shown else []
     rows += _verified(result)

@@ -13,10 +13,11 @@ from tracers.programs import ProgramTable
 
 
 class TracerName(enum.StrEnum):
-    """The sources of events on Linux."""
+    """The sources of events: two on Linux, and the sandbox's own log on macOS."""
 
     PTRACE = "ptrace"
     STRACE = "strace"
+    SEATBELT = "seatbelt"
 
 
 class TracerError(Exception):

@@ -28,7 +28,7 @@ from learner.profile import Profile, dumps, load, loads
 from learner.rebase import rebase
 from learner.session import Run, derive, repeat, union
 from learner.store import check_name, name_for, profile_path, trace_path, write_atomically
-from learner.surface import surface
+from learner.surface import UNKNOWN, surface
 from learner.trace import Trace, encode_trace, merge, read_trace
 from learner.variables import Variables
 from tracers.tracer import Command, TracerName
@@ -96,6 +96,24 @@ class _Source(NamedTuple):
     help="Learn from a kept trace instead of a run; may be given several times.",
 )
 @click.option(
+    "--from-log",
+    "logs",
+    metavar="FILE|DIR",
+    multiple=True,
+    help="Learn from a saved log of the macOS sandbox instead of a run; on any machine. See docs/macos.md.",
+)
+@click.option(
+    "--log-only",
+    "only",
+    metavar="TAG|PROCESS",
+    multiple=True,
+    help="With --from-log: only what was reported with this tag, or of processes of this name.",
+)
+@click.option(
+    "--log-home", metavar="DIR", help="With --from-log: the home directory in it (default: the one most named)."
+)
+@click.option("--log-project", metavar="DIR", help="With --from-log: the project's directory in it.")
+@click.option(
     "--allow-sensitive",
     "allow",
     metavar="PATH",
@@ -135,6 +153,10 @@ def learn(
     asked: bool,
     trace_file: Path | None,
     sources: tuple[Path, ...],
+    logs: tuple[str, ...],
+    only: tuple[str, ...],
+    log_home: str | None,
+    log_project: str | None,
     allow: tuple[str, ...],
     granularity: float,
     max_grants: int | None,
@@ -161,7 +183,8 @@ def learn(
     Exit status: 0 learned and verified, 1 there are findings to read, 2 usage, 3 this machine cannot (see
     `sbx doctor`), 4 a bad input file, 126 or 127 the command could not be run.
     """
-    target = find(command) if command or not sources else None
+    source = _from_logs(logs, only, log_home, log_project, command, sources or update) if logs else None
+    target = find(command) if not logs and (command or not sources) else None
     variables = Variables.here(target.file if target else "")
     allowed = allowed_paths(allow)
     check_items(require)
@@ -174,7 +197,7 @@ def learn(
     if target is not None:
         temporary.use(variables.temporary)
     floor = _floor(protect, tracer, target if not sources else None, variables, allowed)
-    source = _from_traces(sources, target, runs, variables) if sources else None
+    source = source or (_from_traces(sources, target, runs, variables) if sources else None)
     if source is not None:
         variables = source.trace.header.variables
     typed = target.argv[0] if target else source.trace.header.command if source else ""
@@ -185,6 +208,8 @@ def learn(
         assert target is not None
         kept = trace_file or Path(trace_path(name or (existing.name if existing else name_for(typed))))
         source = _from_runs(target, TracerName(tracer), variables, kept, runs, existing is not None, names, floor)
+    elif logs:
+        write_atomically(str(trace_file or trace_path(name or name_for(typed))), encode_trace(source.trace))
     seconds["run"] = round(time.monotonic() - started, 3)
 
     started = time.monotonic()
@@ -210,7 +235,8 @@ def learn(
         found = checked.live.cover
     if checked.minimal is not None:
         found = found._replace(policy=checked.minimal.policy)
-    found = with_exposure(found, variables.places)
+    foreign = source.trace.header.is_foreign
+    found = found if foreign else with_exposure(found, variables.places)
     if floor is not None:
         found = found._replace(gaps=tuple(sorted({*found.gaps, *floor.unmet, *floor.gaps})))
 
@@ -228,8 +254,8 @@ def learn(
         trace=source.trace,
         cover=found,
         verification=checked,
-        surface=surface(found.policy, source.trace.accesses),
-        brokers=brokers(found.policy, source.trace.accesses, os.environ),
+        surface=UNKNOWN if foreign else surface(found.policy, source.trace.accesses),
+        brokers=() if foreign else brokers(found.policy, source.trace.accesses, os.environ),
         seconds=seconds,
         problems=(*source.problems, *problems),
         news=news(existing.policy, found.policy) if existing else None,
@@ -324,12 +350,41 @@ def _from_traces(files: tuple[Path, ...], command: Command | None, runs: int, he
     return _Source(union(rebase(trace, base) for trace in traces), command, ())
 
 
+def _from_logs(
+    logs: tuple[str, ...],
+    only: tuple[str, ...],
+    home: str | None,
+    project: str | None,
+    command: tuple[str, ...],
+    other: object,
+) -> _Source:
+    """The saved logs as a trace. ``command`` is what its program is called."""
+    if other:
+        raise UsageError(
+            "--from-log makes a profile of its own", "leave out --from-trace and --update; `sbx merge` joins"
+        )
+    from learner.seatbelt.logs import learn_from
+
+    saved = learn_from(logs, only, home or "", project or "")
+    trace = saved.trace
+    if command:
+        trace = msgspec.structs.replace(trace, header=msgspec.structs.replace(trace.header, command=command[0]))
+    problems = []
+    if saved.tally.truncated:
+        problems.append(f"{saved.tally.truncated} reports were cut by the log, so what they name is not known")
+    if saved.tally.lost:
+        problems.append(
+            f"the log lost {saved.tally.lost} messages: what is not in it may have been asked for all the same"
+        )
+    return _Source(trace, None, tuple(problems))
+
+
 def _profile(name: str, typed: str, trace: Trace, found: Derived, existing: Profile | None) -> Profile:
     partial = trace.end is None or trace.end.interrupted or bool(trace.skipped)
     if existing is not None:
         # One recording that was seen to its end suffices.
         return msgspec.structs.replace(existing, policy=found.policy, partial=existing.partial and partial)
-    return Profile(name, typed, found.policy, partial, prefix=trace.header.prefix)
+    return Profile(name, typed, found.policy, partial, trace.header.platform, trace.header.prefix)
 
 
 def _keep(name: str, file: str, profile: Profile, text: str, variables: Variables) -> tuple[str, ...]:

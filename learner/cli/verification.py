@@ -12,10 +12,11 @@ from learner.gaps import Gap
 from learner.launch import ensure_directories
 from learner.minimal import minimal
 from learner.session import live
-from learner.trace import Trace
+from learner.trace import DARWIN, Trace
 from learner.variables import Variables
 from tracers.tracer import Command
 
+_ELSEWHERE = "was learned on another system, and only profiles of macOS can be judged here"
 _STAND_IN = Gap("probes", "replay and canaries try the same plan, made in place; --mode live runs bubblewrap itself")
 
 
@@ -40,6 +41,8 @@ def check(
     """
     if mode == "off":
         return Verification("off")
+    if trace.header.is_foreign:
+        return _judged(mode, trace, found, minimize)
     try:
         choice = chosen(by, require)
         enforcer = choice.enforcer
@@ -79,4 +82,29 @@ def check(
     why = f" (not layered: {choice.reason})" if choice.reason else ""
     return Verification(
         mode, replayed, lively, released, gaps, minimal=smallest, enforcer=enforcer.name + why, escapes=tried
+    )
+
+
+def _judged(mode: str, trace: Trace, found: Derived, minimize: bool) -> Verification:
+    """What can be verified without the machine that the policy is for."""
+    if trace.header.platform != DARWIN:
+        return Verification(mode, failure=f"it {_ELSEWHERE}")
+    if mode == "live":
+        return Verification(
+            mode, failure="live verification of a profile for macOS needs a Mac; --mode replay does not"
+        )
+    from learner.seatbelt import judged
+
+    places = trace.header.variables.places
+    labelled = [(access, trace.programs[access.program].label) for access in trace.accesses]
+    denied = judged.denied_within(found.policy, places.home)
+    smallest = judged.minimal(labelled, found.policy, denied) if minimize else None
+    policy = smallest.policy if smallest is not None else found.policy
+    return Verification(
+        mode,
+        judged.replay(labelled, policy, denied),
+        canaries=judged.canaries(policy, places, denied),
+        gaps=(judged.GAP,),
+        minimal=smallest,
+        enforcer=f"{judged.NAME}: no Mac is here",
     )
