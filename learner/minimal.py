@@ -91,9 +91,7 @@ def minimal(accesses: Sequence[tuple[Access, str]], policy: Policy, enforcer: En
         for number in demand.givers:
             used[number] |= demand.right
     return Minimal(
-        policy=msgspec.structs.replace(
-            without(grants, frozenset(kept)), links=policy.links, services=policy.services, probes=policy.probes
-        ),
+        policy=msgspec.structs.replace(_without(grants, frozenset(kept)), links=policy.links),
         proved=tuple(v for v in verdicts if isinstance(v, Proof)),
         dropped=tuple(g for g, v in zip(grants, verdicts, strict=True) if v is None),
         unproved=tuple(v for v in verdicts if isinstance(v, Unproved)),
@@ -247,7 +245,7 @@ class _Search:
         if not probes:
             return None, False
         silent = False
-        confinement = self._enforcer.prepare(without(self._grants, others))
+        confinement = self._enforcer.prepare(_without(self._grants, others))
         try:
             for batch in (probes[:_FEW], probes[_FEW:]):
                 for one, code in zip(batch, probe.run(batch, confinement) if batch else (), strict=True):
@@ -277,11 +275,10 @@ def _obstacles(undecided: list[Demand]) -> str:
     return "; ".join(sorted({d.obstacle or "no answer" for d in undecided}))
 
 
-def without(grants: tuple[AnyGrant, ...], kept: frozenset[int]) -> Policy:
+def _without(grants: tuple[AnyGrant, ...], kept: frozenset[int]) -> Policy:
     """The policy of the grants whose numbers are ``kept``."""
     chosen = [g for n, g in enumerate(grants) if n in kept]
     return Policy(
         tuple(g for g in chosen if isinstance(g, Grant)),
         tuple(g for g in chosen if isinstance(g, NetworkGrant)),
-        services=tuple(g for g in chosen if isinstance(g, ServiceGrant)),
     )

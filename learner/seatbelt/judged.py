@@ -13,10 +13,10 @@ import msgspec
 from learner.access import Access, Kind, Meaning
 from learner.canaries import Canary, Outcome, Verdict
 from learner.gaps import Gap
-from learner.minimal import AnyGrant, Minimal, Proof, Unproved, width, without
+from learner.minimal import AnyGrant, Minimal, Proof, Unproved, width
 from learner.needs import needs
 from learner.places import Map, ancestors
-from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope
+from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope, ServiceGrant
 from learner.probe import Act, Probe
 from learner.replay import Refusal, Replay
 from learner.seatbelt.complete import shown
@@ -197,7 +197,7 @@ def minimal(accesses: Sequence[tuple[Access, str]], policy: Policy, denied: Iter
     verdicts: dict[int, Proof | Unproved] = {}
     for number in sorted(left, key=lambda n: width(grants[n])):
         grant = grants[number]
-        fewer = judge(_like(policy, without(grants, left - {number})), denied)
+        fewer = judge(_only(policy, grants, left - {number}), denied)
         refused = next((one for one in wanted if _concerns(grant, one) and not fewer.admits(one)), None)
         if refused is not None:
             probe = Probe(_ACTS.get(refused.operation, Act.LOOKUP), _object(refused))
@@ -208,7 +208,7 @@ def minimal(accesses: Sequence[tuple[Access, str]], policy: Policy, denied: Iter
             left -= {number}
     kept = sorted(left)
     return Minimal(
-        policy=_like(policy, without(grants, left)),
+        policy=_only(policy, grants, left),
         proved=tuple(v for n in kept if isinstance(v := verdicts[n], Proof)),
         dropped=tuple(grant for n, grant in enumerate(grants) if n not in left),
         unproved=tuple(v for n in kept if isinstance(v := verdicts[n], Unproved)),
@@ -216,8 +216,15 @@ def minimal(accesses: Sequence[tuple[Access, str]], policy: Policy, denied: Iter
     )
 
 
-def _like(policy: Policy, fewer: Policy) -> Policy:
-    return msgspec.structs.replace(fewer, links=policy.links, probes=policy.probes)
+def _only(policy: Policy, grants: tuple[AnyGrant, ...], kept: frozenset[int]) -> Policy:
+    """``policy`` with no other grants than those whose numbers are ``kept``."""
+    chosen = [grant for number, grant in enumerate(grants) if number in kept]
+    return msgspec.structs.replace(
+        policy,
+        grants=tuple(g for g in chosen if isinstance(g, Grant)),
+        network=tuple(g for g in chosen if isinstance(g, NetworkGrant)),
+        services=tuple(g for g in chosen if isinstance(g, ServiceGrant)),
+    )
 
 
 def _concerns(grant: AnyGrant, asked: Request) -> bool:
