@@ -2,10 +2,11 @@
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -13,8 +14,7 @@ from learner import census, derivation
 from learner.access import Access
 from learner.denials import Denial, as_done, denials, missing
 from learner.derivation import DEFAULT, Derived, Scale, add_found
-from learner.enforcers.enforcer import Enforcer
-from learner.enforcers.floor import prepare as prepare_floor
+from learner.enforcers.enforcer import Confinement, Enforcer
 from learner.errors import MachineError, SbxError
 from learner.floor import Floor
 from learner.launch import ensure_directories
@@ -27,13 +27,43 @@ from learner.volatile import changing_names
 from learner.wants import ABOVE
 from tracers.tracer import Command, TraceEnd, Tracer, TracerError, TracerName
 
+if TYPE_CHECKING:
+    from learner.seatbelt.recording import ReportRecorder
+
 MAX_ROUNDS = 6
 """Confined runs of one live verification: each repairs what the one before was denied."""
+
+
+def _tracer_of(confinement: Confinement) -> Tracer:
+    """What watches a confined run: where the sandbox itself tells, what it tells of this one."""
+    from learner.enforcers.seatbelt import SeatbeltConfinement
+
+    if not isinstance(confinement, SeatbeltConfinement):
+        return make_tracer(TracerName.PTRACE)
+    from tracers.seatbelt import SeatbeltTracer
+
+    try:
+        return SeatbeltTracer(enforced=confinement.tag)
+    except TracerError as problem:
+        raise MachineError(str(problem), problem.remedy) from None
+
+
+def _recorder(tracer: Tracer, header: Header, writer: TraceWriter | None) -> "Recorder | ReportRecorder":
+    if tracer.name is not TracerName.SEATBELT:
+        return Recorder(header, tracer.programs, writer)
+    from learner.seatbelt.recording import ReportRecorder, look_here
+
+    return ReportRecorder(header, tracer.programs, writer, look_here if sys.platform == DARWIN else None)
 
 
 def make_tracer(name: TracerName) -> Tracer:
     """A tracer for one run. Raises MachineError if it cannot work here."""
     try:
+        if name is TracerName.SEATBELT:
+            from learner.seatbelt.emit import watching
+            from tracers.seatbelt import SeatbeltTracer
+
+            return SeatbeltTracer(watching)
         if name is TracerName.STRACE:
             from tracers.strace import StraceTracer
 
@@ -80,12 +110,14 @@ def record(
         masked=tuple(floor.masks) if floor is not None else (),
     )
     if floor is not None:
+        from learner.enforcers.floor import prepare as prepare_floor
+
         command = prepare_floor(floor).wrap(command)
     try:
         writer = TraceWriter(file) if file is not None else None
     except OSError as problem:
         raise SbxError(f"{problem.filename}: {problem.strerror}", "name another place with --trace FILE") from None
-    recorder = Recorder(header, tracer.programs, writer)
+    recorder = _recorder(tracer, header, writer)
     started = time.monotonic()
     try:
         end = tracer.run(command, recorder)
@@ -206,7 +238,7 @@ def live(
         try:
             run = record(
                 confinement.wrap(command),
-                make_tracer(TracerName.PTRACE),
+                _tracer_of(confinement),
                 variables,
             )
             confinement.check()

@@ -27,6 +27,10 @@ class Translator:
         self._running: dict[int, tuple[str, int]] = {}
         self._about_to_run: dict[int, str] = {}
 
+    def launched(self, pid: int, process: str) -> None:
+        """What ``process`` does under this number until it execs is the launcher's."""
+        self._running[pid] = (process, self._launcher)
+
     def event(self, report: Report) -> Event | None:
         """The event of a report, None if it is strange."""
         found = understand(report.operation, report.target)

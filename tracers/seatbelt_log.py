@@ -41,8 +41,8 @@ class Tally(msgspec.Struct):
     """What a reader saw. ``lines``: not empty ones; the others are parts of it, but for ``lost``.
 
     ``unparsed``: meant to be reports, but damaged, ambiguous or hidden. ``truncated``: cut by the log. ``policy``: of
-    System Policy (SIP, TCC), another mechanism. ``foreign``: not from the kernel or its daemon. ``other``: what
-    is no report at all. ``lost``: messages that the log says it dropped.
+    System Policy (SIP, TCC), another mechanism. ``foreign``: not from the kernel, or not of the profile that is
+    watched. ``other``: what is no report at all. ``lost``: messages that the log says it dropped.
     """
 
     lines: int = 0
@@ -247,8 +247,10 @@ def _parse(message: str, expected: str, heads: dict[str, _Head]) -> _Body | str:
     else:
         line, newline, tag = message[len(_BODY) :].partition("\n")
         if newline:
+            if expected:
+                return "foreign"  # of another profile
             tag = tag.removesuffix("\n")
-            if not tag or "\n" in tag or expected:
+            if not tag or "\n" in tag:
                 return "unparsed"  # a name that holds a newline, most likely
     return _split(line, tag, count, heads)
 

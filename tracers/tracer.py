@@ -3,6 +3,7 @@
 import enum
 import errno
 import os
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,6 +19,11 @@ class TracerName(enum.StrEnum):
     PTRACE = "ptrace"
     STRACE = "strace"
     SEATBELT = "seatbelt"
+
+
+def tracer_names() -> tuple[TracerName, ...]:
+    """The tracers of this system, the usual one first."""
+    return (TracerName.SEATBELT,) if sys.platform == "darwin" else (TracerName.PTRACE, TracerName.STRACE)
 
 
 class TracerError(Exception):

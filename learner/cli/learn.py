@@ -12,7 +12,7 @@ import msgspec
 from learner import history, temporary
 from learner.agent_version import ask, find_agent
 from learner.audit.brokers import brokers
-from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json, enforcer_options
+from learner.cli.options import TRACERS, USUAL_TRACER, VERIFICATIONS, allowed_paths, emit_json, enforcer_options
 from learner.cli.verification import check
 from learner.command import find
 from learner.derivation import Derived, Scale, add_found
@@ -45,7 +45,7 @@ class _Source(NamedTuple):
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("-o", "--output", metavar="FILE", help="Write the profile here instead of among the stored ones.")
 @click.option("-n", "--name", help="Name of the profile (default: the command's).")
-@click.option("--tracer", type=TRACERS, default=TracerName.PTRACE.value, show_default=True, help="How to watch.")
+@click.option("--tracer", type=TRACERS, default=USUAL_TRACER, show_default=True, help="How to watch.")
 @click.option(
     "--verify",
     type=VERIFICATIONS,

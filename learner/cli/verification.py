@@ -94,10 +94,11 @@ def _judged(mode: str, trace: Trace, found: Derived, minimize: bool) -> Verifica
             mode, failure="live verification of a profile for macOS needs a Mac; --mode replay does not"
         )
     from learner.seatbelt import judged
+    from learner.seatbelt.denied import denied_within
 
     places = trace.header.variables.places
     labelled = [(access, trace.programs[access.program].label) for access in trace.accesses]
-    denied = judged.denied_within(found.policy, places.home)
+    denied = denied_within(found.policy, places.home)
     smallest = judged.minimal(labelled, found.policy, denied) if minimize else None
     policy = smallest.policy if smallest is not None else found.policy
     return Verification(

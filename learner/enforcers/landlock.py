@@ -20,6 +20,7 @@ from learner.gaps import Gap
 from learner.names import to_text
 from learner.policy import ALWAYS, DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, Policy, Right
 from learner.policy import Scope as GrantScope
+from learner.ports import ephemeral_ports
 from learner.settings import read_setting
 from tracers.events import Family, Operation, Transport
 from tracers.tracer import Command
@@ -55,7 +56,6 @@ _FILE_ONLY = (
 )
 """Rights that a rule on something other than a directory may carry (EINVAL otherwise)."""
 
-_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
 _TIOCSTI = "/proc/sys/dev/tty/legacy_tiocsti"
 """0 if nobody without CAP_SYS_ADMIN may type into a terminal; missing before Linux 6.2."""
 
@@ -215,14 +215,6 @@ def _allow_network(ruleset: Ruleset, policy: Policy) -> None:
         else:
             for port in ephemeral_ports():
                 ruleset.allow_port(port, AccessNet.CONNECT_TCP)
-
-
-@functools.cache
-def ephemeral_ports() -> range:
-    """The ports that the kernel hands out by itself (ip(7), ip_local_port_range)."""
-    with open(_PORTS) as setting:
-        low, high = setting.read().split()
-    return range(int(low), int(high) + 1)
 
 
 def kernel_gaps(version: int) -> tuple[Gap, ...]:

@@ -102,6 +102,16 @@ def text(emitted: Emitted, remarks: Iterable[str] = (), tag: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
+def watching(tag: str) -> str:
+    """A profile that allows everything, and reports all but what every profile of :func:`emit` admits: what is not
+    said cannot flood the log, which drops messages then.
+    """
+    reported: Expression = (Symbol("with"), Symbol("report"))
+    tagged: Expression = (Symbol("with"), Symbol("message"), tag)
+    lines = ["(version 1)", render((Symbol("allow"), Symbol("default"), reported, tagged))]
+    return "\n".join([*lines, *map(str, emit(Policy()).rules)]) + "\n"
+
+
 class _Draft:
     def __init__(self) -> None:
         self.gaps: set[Gap] = set()

@@ -15,8 +15,8 @@ from learner.canaries import Canary, Outcome, Verdict
 from learner.gaps import Gap
 from learner.minimal import AnyGrant, Minimal, Proof, Unproved, width
 from learner.needs import needs
-from learner.places import Map, ancestors
-from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope, ServiceGrant
+from learner.places import Map
+from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, ServiceGrant
 from learner.probe import Act, Probe
 from learner.replay import Refusal, Replay
 from learner.seatbelt.complete import shown
@@ -68,21 +68,6 @@ def request(access: Access) -> Request | None:
 def judge(policy: Policy, denied: Iterable[str] = ()) -> Judge:
     """``policy`` written as a profile, and read back."""
     return Judge(text(emit(policy, denied)))
-
-
-def denied_within(policy: Policy, home: str) -> tuple[str, ...]:
-    """The sensitive places of the catalogue that a granted tree holds and that nothing grants by itself."""
-    trees = {grant.path for grant in policy.grants if grant.scope is Scope.TREE}
-    found = set()
-    for entry in CATALOGUE:
-        pattern = entry.pattern.removesuffix("/**")
-        if entry.concern is not Concern.ANY or "*" in pattern:
-            continue
-        path = canonical(pattern.replace("~", home, 1) if pattern.startswith("~/") else pattern)
-        meant = any(grant.path == path or grant.path.startswith(path + "/") for grant in policy.grants)
-        if not meant and not trees.isdisjoint(ancestors(path)):
-            found.add(path)
-    return tuple(sorted(found))
 
 
 def replay(accesses: Sequence[tuple[Access, str]], policy: Policy, denied: Iterable[str] = ()) -> Replay:

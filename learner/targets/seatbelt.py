@@ -13,7 +13,7 @@ from tracers.seatbelt_calls import canonical
 
 _ELSEWHERE = Gap(
     "what macOS needs",
-    "the profile was learned on another system: the services and libraries that the program uses on a Mac are not in it",
+    "it was learned on another system: the services and libraries that the program uses on a Mac are not in it",
 )
 
 
