@@ -2,11 +2,11 @@
 
 from learner.machine import Capability, State
 from tracers.events import Event
-from tracers.seatbelt import TOOLS, SeatbeltTracer, Tools
+from tracers.seatbelt import SeatbeltTracer, Tools
 from tracers.tracer import Command, TracerError
 
 
-def on_darwin(tools: Tools = TOOLS) -> list[Capability]:
+def on_darwin(tools: Tools | None = None) -> list[Capability]:
     """By watching `true` as a command is watched: it takes sandbox-exec, the log, and the right to read it."""
     name = "seatbelt tracer"
     try:

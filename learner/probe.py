@@ -13,6 +13,7 @@ import platform
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -168,6 +169,8 @@ def _write(probe: Probe, _own: str) -> None:
 
 def _create(probe: Probe, own: str) -> None:
     try:
+        if sys.platform != "linux":
+            raise OSError(errno.EOPNOTSUPP, "no unnamed files")
         _open(probe.path, os.O_TMPFILE | os.O_WRONLY)
         return
     except OSError as problem:
@@ -272,6 +275,8 @@ def _check_exec(path: str) -> int:
 
 
 def _exec(probe: Probe, _own: str) -> int:
+    if sys.platform != "linux":
+        return -1  # nothing there says it without running the program
     code = _check_exec(probe.path)
     if code not in (errno.EINVAL, errno.ENOSYS):
         return code

@@ -43,7 +43,7 @@ def _tracer_of(confinement: Confinement) -> Tracer:
     from tracers.seatbelt import SeatbeltTracer
 
     try:
-        return SeatbeltTracer(enforced=confinement.tag)
+        return SeatbeltTracer(enforced=confinement.tag, tools=confinement.tools)
     except TracerError as problem:
         raise MachineError(str(problem), problem.remedy) from None
 

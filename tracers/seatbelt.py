@@ -23,7 +23,6 @@ from tracers.seatbelt_events import Translator
 from tracers.seatbelt_log import LogReader, Report, Tally
 from tracers.tracer import Command, TraceEnd, TracerError, TracerName
 
-SANDBOX_EXEC = "/usr/bin/sandbox-exec"
 PREDICATE = (
     '((processID == 0) AND (senderImagePath CONTAINS "/Sandbox")) OR (process == "sandboxd") '
     'OR (subsystem == "com.apple.sandbox.reporting")'
@@ -42,7 +41,7 @@ class Tools(NamedTuple):
     """
 
     log: str = "/usr/bin/log"
-    sandbox_exec: str = SANDBOX_EXEC
+    sandbox_exec: str = "/usr/bin/sandbox-exec"
     reader: str = "/bin/cat"
     patience: float = 10.0
 
@@ -64,7 +63,10 @@ class SeatbeltTracer:
 
     name = TracerName.SEATBELT
 
-    def __init__(self, profile: Callable[[str], str] = permissive, *, enforced: str = "", tools: Tools = TOOLS) -> None:
+    def __init__(
+        self, profile: Callable[[str], str] = permissive, *, enforced: str = "", tools: Tools | None = None
+    ) -> None:
+        tools = tools or TOOLS
         for program in (tools.log, tools.sandbox_exec):
             if not os.access(program, os.X_OK):
                 raise TracerError(f"{program} is missing: the sandbox of macOS cannot be watched", "see docs/macos.md")
@@ -133,7 +135,6 @@ class SeatbeltTracer:
         with _signals_passed_on() as passing:
             process = subprocess.Popen(words, executable=words[0], preexec_fn=command.confine)  # noqa: PLW1509
             passing.pid = process.pid
-            self._translator.launched(process.pid, os.path.basename(self._tools.sandbox_exec))
             code = process.wait()
         return (code if code >= 0 else 128 - code), passing.interrupted
 

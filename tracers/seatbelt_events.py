@@ -9,6 +9,8 @@ from tracers.seatbelt_log import Report
 
 _NAME = 16
 """The shortest length at which the kernel cuts the name of a process (MAXCOMLEN, bsd/sys/param.h)."""
+_STARTER = "sandbox-exec"
+"""Until it becomes the command, it is us."""
 _EXECS = ("process-exec*", "process-exec")
 
 
@@ -26,10 +28,6 @@ class Translator:
         self._denied = outcome_of_denials
         self._running: dict[int, tuple[str, int]] = {}
         self._about_to_run: dict[int, str] = {}
-
-    def launched(self, pid: int, process: str) -> None:
-        """What ``process`` does under this number until it execs is the launcher's."""
-        self._running[pid] = (process, self._launcher)
 
     def event(self, report: Report) -> Event | None:
         """The event of a report, None if it is strange."""
@@ -50,7 +48,10 @@ class Translator:
             path = self._about_to_run.pop(report.pid, "")
             fits = path.rpartition("/")[2][:_NAME] == report.process[:_NAME]
             parent = self._launcher if known is None else known[1]
-            program = self._programs.exec(parent, path if fits and path else report.process, path)
+            if report.process == _STARTER:
+                program = self._launcher
+            else:
+                program = self._programs.exec(parent, path if fits and path else report.process, path)
             self._running[report.pid] = (report.process, program)
         if report.operation in _EXECS and not report.denied:
             self._about_to_run[report.pid] = report.target

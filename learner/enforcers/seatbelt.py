@@ -8,7 +8,6 @@ import errno
 import os
 import secrets
 import subprocess
-import sys
 import tempfile
 
 from learner.access import Access
@@ -18,9 +17,9 @@ from learner.gaps import Gap
 from learner.policy import Policy, Right
 from learner.seatbelt.denied import denied_within
 from learner.seatbelt.emit import emit, text
-from learner.trace import DARWIN
 from learner.variables import home_directory
-from tracers.seatbelt import SANDBOX_EXEC
+from tracers import seatbelt
+from tracers.seatbelt import Tools
 from tracers.tracer import Command
 
 _LONGEST = 200_000
@@ -33,13 +32,19 @@ _HELD = (
 )
 
 
+def can_apply() -> bool:
+    """Whether this process can restrict itself: sandbox_init(3), deprecated as the whole sandbox, is still there."""
+    return hasattr(ctypes.CDLL(None), "sandbox_init")
+
+
 class SeatbeltConfinement:
     """One profile, with a tag of its own, so that the log tells its denials from others'."""
 
     supervised = False
 
-    def __init__(self, policy: Policy, program: str) -> None:
-        self._program = program
+    def __init__(self, policy: Policy, tools: Tools) -> None:
+        self.tools = tools
+        self._program = tools.sandbox_exec
         self.tag = f"sbx-{secrets.token_hex(8)}"
         emitted = emit(policy, denied_within(policy, os.path.realpath(home_directory())))
         self.profile = text(emitted, tag=self.tag)
@@ -88,7 +93,7 @@ class SeatbeltConfinement:
 
     def apply(self) -> None:
         """See :class:`~learner.enforcers.enforcer.Confinement`: by sandbox_init(3), for probes."""
-        if sys.platform != DARWIN:
+        if not can_apply():
             raise OSError(errno.ENOSYS, "the sandbox of macOS is not here")
         library = ctypes.CDLL(None, use_errno=True)
         problem = ctypes.c_char_p()
@@ -106,22 +111,23 @@ class SeatbeltConfinement:
 
 
 class SeatbeltEnforcer:
-    """Confines by sandbox-exec. ``program``: where it is; only tests give another."""
+    """Confines by sandbox-exec. ``tools``: the programs that are used; only tests give others."""
 
     name = "seatbelt"
     hides = False
 
-    def __init__(self, program: str = SANDBOX_EXEC) -> None:
-        self._program = program
+    def __init__(self, tools: Tools | None = None) -> None:
+        self._tools = tools or seatbelt.TOOLS
 
     def prepare(self, policy: Policy) -> SeatbeltConfinement:
         """See :class:`~learner.enforcers.enforcer.Enforcer`."""
-        if not os.access(self._program, os.X_OK):
+        program = self._tools.sandbox_exec
+        if not os.access(program, os.X_OK):
             raise MachineError(
-                f"{self._program} is missing or cannot be executed: nothing here can hold a profile",
+                f"{program} is missing or cannot be executed: nothing here can hold a profile",
                 "it is a part of macOS; if Apple has removed it, export the profile to a sandbox that you have",
             )
-        return SeatbeltConfinement(policy, self._program)
+        return SeatbeltConfinement(policy, self._tools)
 
     def mediates(self, rights: Right) -> Right:
         """See :class:`~learner.enforcers.enforcer.Enforcer`."""

@@ -10,7 +10,7 @@ from learner.derivation import Derived
 from learner.gaps import Gap
 from learner.places import Map, ancestors
 from learner.policy import Policy, Right, ServiceGrant, Witness
-from learner.seatbelt.services import FILTERS, REACHES, UNGRANTABLE, is_own
+from learner.seatbelt.services import FILTERS, REACHES, UNGRANTABLE, is_own, name_of
 from learner.trace import Trace
 from learner.volatile import lasting_part
 from learner.words import service
@@ -42,7 +42,7 @@ def _services(trace: Trace) -> tuple[tuple[ServiceGrant, ...], set[Gap]]:
     for access in trace.accesses:
         used = access.operation is Operation.SERVICE and access.meaning is Meaning.DONE
         if used and not is_own(access.call):
-            users[access.call, access.object].add(trace.programs[access.program].label)
+            users[access.call, name_of(access)].add(trace.programs[access.program].label)
     granted, gaps = [], set()
     for (operation, name), labels in sorted(users.items()):
         witnesses = tuple(Witness(label, (Operation.SERVICE,), name or operation) for label in sorted(labels))

@@ -22,7 +22,7 @@ from learner.replay import Refusal, Replay
 from learner.seatbelt.complete import shown
 from learner.seatbelt.emit import emit, text
 from learner.seatbelt.evaluate import Judge, Request
-from learner.seatbelt.services import FILTERS, REACHES, SAME, is_own
+from learner.seatbelt.services import FILTERS, REACHES, SAME, is_own, name_of
 from learner.sensitive import CATALOGUE, Concern
 from tracers.events import Endpoint, Family, Operation, Transport
 from tracers.programs import LAUNCHER
@@ -59,7 +59,8 @@ def request(access: Access) -> Request | None:
         if access.call not in FILTERS:
             return None
         at_path = FILTERS[access.call] == "literal"
-        return Request(access.call, access.object) if at_path else Request(access.call, name=access.object)
+        name = name_of(access)
+        return Request(access.call, name) if at_path else Request(access.call, name=name)
     if access.endpoint is not None:
         return Request(access.call, endpoint=access.endpoint)
     return Request(access.call, access.object, access.kind) if access.object.startswith("/") else None

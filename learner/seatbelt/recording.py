@@ -95,7 +95,8 @@ class ReportRecorder:
             return endpoint_text(target), Kind.SOCKET, target
         if isinstance(target, PathTarget) and target.opened is not None:
             return os.fsdecode(target.opened), Kind.ABSENT, None
-        return target.text if isinstance(target, Opaque) else "", Kind.OPAQUE, None
+        name = target.text if isinstance(target, Opaque) else ""
+        return f"{event.call} {name}".rstrip(), Kind.OPAQUE, None
 
     def _kinds(self) -> tuple[dict[str, Kind], dict[str, str]]:
         """What each path names, and where the symlinks among them lead."""

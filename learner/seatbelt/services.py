@@ -6,6 +6,7 @@ The operations and filters are those that Apple's own profiles use (``/System/Li
 
 import re
 
+from learner.access import Access
 from learner.seatbelt.sbpl import Expression, Symbol, is_sayable
 
 _ANY = ""
@@ -72,6 +73,11 @@ SAME = "same-sandbox"
 def is_own(operation: str) -> bool:
     """Whether it is signalling, or asking about, a process. The log does not say which one."""
     return operation == "signal" or operation.startswith("process-info")
+
+
+def name_of(access: Access) -> str:
+    """What a service access was about; its object begins with the operation, so that it can be told from others."""
+    return access.object[len(access.call) + 1 :]
 
 
 UNGRANTABLE = {
