@@ -20,12 +20,12 @@ from learner.places import ancestors
 from learner.policy import NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
 from learner.profile import Profile
 from learner.ran import programs
-from learner.session import MAX_ROUNDS, derive, make_tracer, record
+from learner.session import MAX_ROUNDS, derive, record, tracer_of
 from learner.trace import Trace, merge
 from learner.variables import Variables
 from tracers.events import Operation
 from tracers.programs import LAUNCHER
-from tracers.tracer import Command, TracerName
+from tracers.tracer import Command
 
 
 class Drift(NamedTuple):
@@ -63,7 +63,7 @@ def check(
         confinement = enforcer.prepare(policy)
         try:
             wrapped = confinement.wrap(command)
-            run = record(wrapped, make_tracer(TracerName.PTRACE), variables)
+            run = record(wrapped, tracer_of(confinement), variables)
             confinement.check()
         finally:
             confinement.close()

@@ -34,7 +34,7 @@ MAX_ROUNDS = 6
 """Confined runs of one live verification: each repairs what the one before was denied."""
 
 
-def _tracer_of(confinement: Confinement) -> Tracer:
+def tracer_of(confinement: Confinement) -> Tracer:
     """What watches a confined run: where the sandbox itself tells, what it tells of this one."""
     from learner.enforcers.seatbelt import SeatbeltConfinement
 
@@ -238,7 +238,7 @@ def live(
         try:
             run = record(
                 confinement.wrap(command),
-                _tracer_of(confinement),
+                tracer_of(confinement),
                 variables,
             )
             confinement.check()

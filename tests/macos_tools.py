@@ -53,6 +53,7 @@ def messages():
         yield said(("cat", os.getpid(), "allow", "file-read-data", words[1]))
         return
     if words == ["/usr/bin/true"]:
+        yield said(("sandbox-exec", os.getpid(), "allow", "process-exec*", words[0]))
         return
     reader = LogReader()
     for report in reader.feed(open({session!r}, "rb").read()):

@@ -4,6 +4,7 @@ Pure: bytes in, :class:`Report` out. Whatever is not understood beyond doubt is 
 wrong path would become a grant on it.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -17,6 +18,8 @@ _CUT = ("‹…>", "<…>", "‹…›")
 _HIDDEN = "<private>"
 _BODY, _POLICY = "Sandbox: ", "System Policy: "
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_SENDER = re.compile(r"(?<= )(?:kernel\[0|sandboxd\[\d+)[^\]\[ ]*\]:?(?: \(Sandbox\)| \[[\w.]+:\w+\])* ")
+"""Who says it, in the text styles. What else stands before a report is not from the kernel."""
 _SANDBOXD = "/usr/libexec/sandboxd"
 
 
@@ -123,7 +126,7 @@ class LogReader:
             self._json(line, found)
             return
         line = line.removesuffix(b"\r")
-        if not line:
+        if not line and not self._pending:
             return
         try:
             text = line.decode()
@@ -171,21 +174,13 @@ class LogReader:
             self.tally.lost += _number_after(first, "lost ")
             self.tally.other += 1
             return
-        sender = first[:160].find("kernel[0")
-        if sender < 0:
-            sender = first[:160].find("sandboxd[")
-        starts = [at for word in (_BODY, _POLICY) if (at := first.find(word)) >= 0]
-        if not starts:
-            self.tally.other += 1
-        elif sender < 0 or sender > min(starts):
+        sender = _SENDER.search(first, 20, 400)
+        if sender is not None:
+            self._message("\n".join([first[sender.end() :], *more]), first[: first.find(" ", 11)], found)
+        elif _BODY in first or _POLICY in first:
             self.tally.foreign += 1
         else:
-            start = min(starts)
-            before = first[:start]
-            folded = before.rfind(" duplicate report")
-            if folded >= 0:
-                start = before.rfind(" ", 0, folded) + 1
-            self._message("\n".join([first[start:], *more]), first[: first.find(" ", 11)], found)
+            self.tally.other += 1
 
     def _message(self, message: str, time: str, found: list[Report]) -> None:
         body = self._known.get(message)
@@ -267,14 +262,17 @@ def _split(line: str, tag: str, count: int, heads: dict[str, _Head]) -> _Body | 
     opening, verdict, end = head
     pid = line[opening + 1 : line.index(")", opening)]
     found = _operation(line, end)
-    if found is None or not opening or len(pid) > 9:
+    process = line[:opening]
+    if found is None or not process or len(pid) > 9 or (pid[0] == "0" and pid != "0"):
+        return "unparsed"
+    if ") deny" in process or ") allow" in process:
         return "unparsed"
     operation, named = found
     if target and named == target:
         if len(heads) >= _MEMORY:
             heads.clear()
-        heads[line[:at]] = (line[:opening], int(pid), verdict == "deny", operation)
-    return line[:opening], int(pid), verdict == "deny", operation, named, tag, count
+        heads[line[:at]] = (process, int(pid), verdict == "deny", operation)
+    return process, int(pid), verdict == "deny", operation, named, tag, count
 
 
 def _head(line: str, start: int) -> tuple[int, str, int] | None:
