@@ -77,7 +77,8 @@ def verify(
     if trace.header.is_foreign:
         variables = trace.header.variables
         found = load(path, variables)  # its $HOME is not this machine's
-    target = find(words_after_dashes(command) or (found.command,)) if mode == "live" else None
+    here = mode == "live" and not trace.header.is_foreign
+    target = find(words_after_dashes(command) or (found.command,)) if here else None
     if target is not None:
         temporary.use(variables.temporary)
     started = time.monotonic()
