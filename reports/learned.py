@@ -12,7 +12,7 @@ from learner.findings import Result, findings
 from learner.minimal import Minimal
 from learner.names import to_text
 from learner.policy import CHANGES, Right, Scope
-from learner.words import endpoint, granted
+from learner.words import endpoint, granted, service
 from reports.audit import broker_text
 
 _MANY = 12
@@ -68,6 +68,8 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
     if trees:
         rows.append(("changes", Text("\n".join(trees))))
     rows.append(("network", Text("\n".join(endpoint(n) for n in policy.network) or "none")))
+    if policy.services:
+        rows.append(("services", Text(", ".join(service(s) for s in policy.services))))
     for broker in result.brokers:
         if verbose or broker.reach is not Reach.THERE:
             rows.append(("broker", Text(broker_text(broker, result.trace.header.variables), "yellow")))

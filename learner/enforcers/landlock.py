@@ -14,7 +14,7 @@ from landlockpy import AccessFS, AccessNet, LandlockError, Ruleset, Scope
 from learner.access import Access, Kind
 from learner.enforcers import capabilities
 from learner.enforcers.anchors import Anchor, anchor
-from learner.enforcers.enforcer import UNHELD, Strength
+from learner.enforcers.enforcer import UNHELD, Strength, only_on_macos
 from learner.errors import MachineError
 from learner.gaps import Gap
 from learner.names import to_text
@@ -256,8 +256,8 @@ def _root_gaps() -> list[Gap]:
 
 
 def policy_gaps(policy: Policy) -> list[Gap]:
-    """What Landlock can only grant more widely than ``policy`` says."""
-    gaps = []
+    """What Landlock can only grant more widely than ``policy`` says, or not at all."""
+    gaps = [*only_on_macos(policy)]
     if any(n.transport is Transport.TCP and not n.abstract and not n.anywhere for n in policy.network):
         gaps.append(Gap("hosts", "Landlock grants TCP by port: a granted port is open on every host"))
     if any(n.abstract for n in policy.network):
