@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from learner.cli.verification import check
 from learner.command import find
 from learner.derivation import Derived, Scale, add_found
 from learner.enforcers.choice import check_items
-from learner.errors import InputFileError, NotExecutable, NotFound, SbxError, UsageError
+from learner.errors import InputFileError, MachineError, NotExecutable, NotFound, SbxError, UsageError
 from learner.exposure import with_exposure
 from learner.findings import Result, findings
 from learner.floor import Floor, find_floor
@@ -178,11 +179,16 @@ def learn(
       sbx learn --runs 2 -- vibe -p …        watch it twice: names that change from run to run show
       sbx learn --protect -- vibe            keep your keys and tokens from it while it is watched
       sbx learn --update -- vibe             later: add what another session needs
+      sbx learn --from-log mac.log -- vibe   learn from a Mac's log, on any machine
       sbx run vibe                           from then on
 
     Exit status: 0 learned and verified, 1 there are findings to read, 2 usage, 3 this machine cannot (see
     `sbx doctor`), 4 a bad input file, 126 or 127 the command could not be run.
     """
+    if not logs and (only or log_home or log_project):
+        raise UsageError("--log-only, --log-home and --log-project are about a log", "give it with --from-log FILE")
+    if sys.platform == "darwin" and (protect or names):
+        raise MachineError("--protect and --names are made of parts of Linux", "leave them out: see docs/macos.md")
     source = _from_logs(logs, only, log_home, log_project, command, sources or update) if logs else None
     target = find(command) if not logs and (command or not sources) else None
     variables = Variables.here(target.file if target else "")
