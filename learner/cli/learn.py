@@ -13,7 +13,15 @@ import msgspec
 from learner import history, temporary
 from learner.agent_version import ask, find_agent
 from learner.audit.brokers import brokers
-from learner.cli.options import TRACERS, USUAL_TRACER, VERIFICATIONS, allowed_paths, emit_json, enforcer_options
+from learner.cli.options import (
+    TRACERS,
+    USUAL_TRACER,
+    VERIFICATIONS,
+    allowed_paths,
+    emit_json,
+    enforcer_options,
+    log_options,
+)
 from learner.cli.verification import check
 from learner.command import find
 from learner.derivation import Derived, Scale, add_found
@@ -96,24 +104,7 @@ class _Source(NamedTuple):
     type=click.Path(path_type=Path),
     help="Learn from a kept trace instead of a run; may be given several times.",
 )
-@click.option(
-    "--from-log",
-    "logs",
-    metavar="FILE|DIR",
-    multiple=True,
-    help="Learn from a saved log of the macOS sandbox instead of a run; on any machine. See docs/macos.md.",
-)
-@click.option(
-    "--log-only",
-    "only",
-    metavar="TAG|PROCESS",
-    multiple=True,
-    help="With --from-log: only what was reported with this tag, or of processes of this name.",
-)
-@click.option(
-    "--log-home", metavar="DIR", help="With --from-log: the home directory in it (default: the one most named)."
-)
-@click.option("--log-project", metavar="DIR", help="With --from-log: the project's directory in it.")
+@log_options
 @click.option(
     "--allow-sensitive",
     "allow",
@@ -364,25 +355,13 @@ def _from_logs(
     command: tuple[str, ...],
     other: object,
 ) -> _Source:
-    """The saved logs as a trace. ``command`` is what its program is called."""
+    """The saved logs as a trace."""
     if other:
-        raise UsageError(
-            "--from-log makes a profile of its own", "leave out --from-trace and --update; `sbx merge` joins"
-        )
+        raise UsageError("--from-log makes a profile of its own", "use no --from-trace or --update; `sbx merge` joins")
     from learner.seatbelt.logs import learn_from
 
-    saved = learn_from(logs, only, home or "", project or "")
-    trace = saved.trace
-    if command:
-        trace = msgspec.structs.replace(trace, header=msgspec.structs.replace(trace.header, command=command[0]))
-    problems = []
-    if saved.tally.truncated:
-        problems.append(f"{saved.tally.truncated} reports were cut by the log, so what they name is not known")
-    if saved.tally.lost:
-        problems.append(
-            f"the log lost {saved.tally.lost} messages: what is not in it may have been asked for all the same"
-        )
-    return _Source(trace, None, tuple(problems))
+    saved = learn_from(logs, only, home or "", project or "", command[0] if command else "")
+    return _Source(saved.trace, None, saved.problems)
 
 
 def _profile(name: str, typed: str, trace: Trace, found: Derived, existing: Profile | None) -> Profile:

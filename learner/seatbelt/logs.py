@@ -28,12 +28,26 @@ class Saved(NamedTuple):
     trace: Trace
     tally: Tally
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is missing from it, one sentence each."""
+        found = []
+        if self.tally.truncated:
+            found.append(f"{self.tally.truncated} reports were cut by the log, so what they name is not known")
+        if self.tally.lost:
+            lost = self.tally.lost
+            found.append(f"the log lost {lost} messages: what is not in it may have been asked for all the same")
+        return tuple(found)
 
-def learn_from(paths: tuple[str, ...], only: tuple[str, ...], home: str = "", project: str = "") -> Saved:
+
+def learn_from(
+    paths: tuple[str, ...], only: tuple[str, ...], home: str = "", project: str = "", command: str = ""
+) -> Saved:
     """The trace that the logs in ``paths`` (files, and directories of them) tell.
 
     ``only``: tags or names of processes whose reports count; empty for those of the tag that most reports have, or else
-    all. What was denied is learned as if it had worked: that is what the program wanted. Raises InputFileError.
+    all. What was denied is learned as if it had worked: that is what the program wanted.
+    ``command``: what it is called; else as the process of most reports. Raises InputFileError.
     """
     tally = Tally()
     reports: list[Report] = []
@@ -58,7 +72,7 @@ def learn_from(paths: tuple[str, ...], only: tuple[str, ...], home: str = "", pr
     programs = ProgramTable()
     translator = Translator(programs, outcome_of_denials=0)
     header = Header(
-        command=process,
+        command=command or process,
         cwd=project or home,
         project=project or home,
         home=home,

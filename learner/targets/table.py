@@ -18,8 +18,8 @@ class Line(NamedTuple):
 TARGETS = {
     "bash": Line("learner.targets.shell:BASH", "a function of bash: the command's name runs `sbx run`"),
     "fish": Line("learner.targets.shell:FISH", "the same for fish"),
-    "seatbelt": Line("learner.targets.seatbelt:SEATBELT", "a profile of the macOS sandbox, for sandbox-exec -f"),
     "zsh": Line("learner.targets.shell:ZSH", "the same for zsh"),
+    "seatbelt": Line("learner.targets.seatbelt:SEATBELT", "a profile of the macOS sandbox, for sandbox-exec -f"),
 }
 
 
