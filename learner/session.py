@@ -25,7 +25,7 @@ from learner.trace import DARWIN, Header, Trace, TraceWriter, merge
 from learner.variables import Variables
 from learner.volatile import changing_names
 from learner.wants import ABOVE
-from tracers.tracer import Command, TraceEnd, Tracer, TracerError, TracerName
+from tracers.tracer import Command, TraceEnd, Tracer, TracerError, TracerName, tracer_names
 
 if TYPE_CHECKING:
     from learner.seatbelt.recording import ReportRecorder
@@ -58,6 +58,8 @@ def _recorder(tracer: Tracer, header: Header, writer: TraceWriter | None) -> "Re
 
 def make_tracer(name: TracerName) -> Tracer:
     """A tracer for one run. Raises MachineError if it cannot work here."""
+    if name not in tracer_names():
+        raise MachineError(f"the {name} tracer is not of this system", f"use --tracer {tracer_names()[0]}")
     try:
         if name is TracerName.SEATBELT:
             from learner.seatbelt.emit import watching

@@ -15,7 +15,6 @@ from learner.agent_version import ask, find_agent
 from learner.audit.brokers import brokers
 from learner.cli.options import (
     TRACERS,
-    USUAL_TRACER,
     VERIFICATIONS,
     allowed_paths,
     emit_json,
@@ -40,7 +39,7 @@ from learner.store import check_name, name_for, profile_path, trace_path, write_
 from learner.surface import UNKNOWN, surface
 from learner.trace import Trace, encode_trace, merge, read_trace
 from learner.variables import Variables
-from tracers.tracer import Command, TracerName
+from tracers.tracer import Command, TracerName, tracer_names
 
 
 class _Source(NamedTuple):
@@ -54,7 +53,9 @@ class _Source(NamedTuple):
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("-o", "--output", metavar="FILE", help="Write the profile here instead of among the stored ones.")
 @click.option("-n", "--name", help="Name of the profile (default: the command's).")
-@click.option("--tracer", type=TRACERS, default=USUAL_TRACER, show_default=True, help="How to watch.")
+@click.option(
+    "--tracer", type=TRACERS, default=lambda: tracer_names()[0].value, help="How to watch (default: this system's way)."
+)
 @click.option(
     "--verify",
     type=VERIFICATIONS,

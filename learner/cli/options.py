@@ -15,10 +15,9 @@ from learner.errors import SbxError
 from learner.names import to_text
 from learner.policy import Policy
 from learner.store import write_atomically
-from tracers.tracer import Command, tracer_names
+from tracers.tracer import Command, TracerName
 
-TRACERS = click.Choice([name.value for name in tracer_names()])
-USUAL_TRACER = tracer_names()[0].value
+TRACERS = click.Choice([name.value for name in TracerName])
 VERIFICATIONS = click.Choice(["replay", "live", "off"])
 
 
