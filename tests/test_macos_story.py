@@ -56,6 +56,9 @@ def test_it_is_verified_and_exported_on_any_machine(capfd: pytest.CaptureFixture
     assert main(["export", "vibe", "--to", "seatbelt"]) == 0
     assert "(deny default)" in capfd.readouterr().out
     assert main(["show", "vibe"]) == 0
+    capfd.readouterr()
+    assert main(["run", "-v", "vibe", "--", "/bin/true"]) != 0
+    assert "not held: this system: it was learned on darwin" in capfd.readouterr().err
 
 
 def test_a_profile_that_lacks_something_does_not_pass(capfd: pytest.CaptureFixture[str]) -> None:
