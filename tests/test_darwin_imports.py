@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 SCRIPT = """
-import importlib, os, select, signal, socket, sys
+import errno, importlib, os, resource, select, signal, socket, sys
 sys.platform = "darwin"
 for name in ("landlockpy", "ptrace", "pyroute2"):
     sys.modules[name] = None
@@ -13,6 +13,8 @@ for module, names in {
          "MFD_CLOEXEC", "sched_getaffinity", "P_PIDFD", "getxattr", "splice", "preadv2x"),
     signal: ("sigwaitinfo", "sigtimedwait", "SIGRTMIN", "SIGRTMAX", "SIGPWR", "SIGPOLL", "pidfd_send_signal"),
     select: ("epoll", "EPOLLIN"),
+    errno: ("ELIBACC", "ELIBBAD", "ELIBEXEC", "ENOKEY", "ENOMEDIUM", "EUCLEAN", "ENOPKG", "EREMOTEIO", "EBADFD"),
+    resource: ("RLIMIT_RTPRIO", "RLIMIT_NICE", "RLIMIT_MSGQUEUE", "RLIMIT_SIGPENDING", "prlimit"),
     socket: ("AF_NETLINK", "SOCK_CLOEXEC", "SO_PEERCRED", "AF_PACKET"),
 }.items():
     for name in names:
