@@ -7,6 +7,8 @@ import msgspec
 
 from tracers.events import Endpoint, Operation
 
+ELIBBAD = 80
+"""asm-generic/errno.h; Python on macOS does not know the name."""
 UNNAMED = "#unnamed"
 """Stands for the file that O_TMPFILE makes in a directory."""
 
@@ -60,7 +62,7 @@ _REACHED = frozenset(
         errno.EADDRINUSE,
         errno.ENOTEMPTY,
         errno.ENOEXEC,
-        errno.ELIBBAD,
+        ELIBBAD,
         errno.E2BIG,
     }
 )

@@ -12,12 +12,13 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from email.parser import HeaderParser
 
 import msgspec
 
 from learner.agent import Agent, Known, Ran, Source
-from learner.enforcers.landlock import LandlockEnforcer
+from learner.enforcers.choice import EnforcerName, choose
 from learner.folding import FOLDED
 from learner.policy import Policy
 from learner.ran import programs, shebangs
@@ -177,7 +178,7 @@ def _text(path: str) -> str:
 def ask(agent: Agent, trace: Trace, policy: Policy) -> Agent:
     """``agent`` with what ``--version`` says of itself and of its ``#!`` interpreters, where no package tells.
 
-    Each is run with nothing to read, under Landlock with ``policy`` and without its network, and killed after
+    Each is run with nothing to read, confined to ``policy`` and without its network, and killed after
     :data:`TIMEOUT`. A program that fails, or says nothing like a version, has none. Raises MachineError where nothing
     can be confined.
     """
@@ -188,7 +189,8 @@ def ask(agent: Agent, trace: Trace, policy: Policy) -> Agent:
 
 
 def _told(path: str, policy: Policy) -> Known | None:
-    confinement = LandlockEnforcer().prepare(msgspec.structs.replace(policy, network=()))
+    enforcer = choose(EnforcerName.AUTO if sys.platform == "darwin" else EnforcerName.LANDLOCK).enforcer
+    confinement = enforcer.prepare(msgspec.structs.replace(policy, network=()))
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     try:
         process = subprocess.Popen(

@@ -9,6 +9,7 @@ import enum
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -199,16 +200,17 @@ def _listeners() -> Iterator[list[Canary]]:
                 "UDP",
             )
         )
-        abstract.bind("\0" + name)
-        abstract.listen()
-        found.append(
-            Canary(
-                "an abstract unix socket outside",
-                Probe(Act.CONNECT_ABSTRACT, name),
-                NO_RIGHT,
-                "abstract unix sockets and signals",
+        if sys.platform == "linux":
+            abstract.bind("\0" + name)
+            abstract.listen()
+            found.append(
+                Canary(
+                    "an abstract unix socket outside",
+                    Probe(Act.CONNECT_ABSTRACT, name),
+                    NO_RIGHT,
+                    "abstract unix sockets and signals",
+                )
             )
-        )
         place = f"/tmp/{probe.NAME}{secrets.token_hex(6)}.sock"  # noqa: S108 - a random name
         if _listen_at(by_path, place):
             found.append(

@@ -8,12 +8,13 @@ import msgspec
 
 from learner.access import Access, Kind, Meaning
 from learner.enforcers.enforcer import Enforcer
-from learner.enforcers.landlock import ephemeral_ports
 from learner.needs import CREATING, Need, needs
 from learner.network import needs_network
 from learner.places import is_within
 from learner.policy import NO_RIGHT, NetworkAction, NetworkGrant, Policy, Right
+from learner.ports import ephemeral_ports
 from learner.resolver import kind_of
+from learner.seatbelt.services import name_of
 from learner.trace import Trace
 from tracers.events import Endpoint, Family, Operation
 
@@ -118,11 +119,26 @@ def missing(access: Access, policy: Policy, enforcer: Enforcer) -> Right | None:
         g.ensure and is_within(g.path, access.object) for g in policy.grants
     ):
         return None  # the launch makes it
+    if access.operation is Operation.SERVICE or access.call in _LOOKS:
+        return _missing_on_macos(access, policy)
     lacking = NO_RIGHT
     for need in needs(done):
         if _permitted(need):
             lacking |= enforcer.mediates(need.right & ~policy.rights_on(need.path))
     return lacking or None
+
+
+_LOOKS = frozenset({"file-read-metadata", "file-read-xattr", "file-test-existence"})
+"""What the sandbox of macOS calls looking at a path, which needs no right but may be refused."""
+
+
+def _missing_on_macos(access: Access, policy: Policy) -> Right | None:
+    if access.operation is Operation.SERVICE:
+        granted = any(
+            grant.operation == access.call and grant.name in ("", name_of(access)) for grant in policy.services
+        )
+        return None if granted else NO_RIGHT
+    return None if access.object in policy.probes else NO_RIGHT
 
 
 def _admits(grant: NetworkGrant, action: NetworkAction, end: Endpoint) -> bool:

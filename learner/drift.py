@@ -13,7 +13,7 @@ from learner.denials import Denial, as_done, denials
 from learner.derivation import SensitiveUse, add_found
 from learner.difference import compare, order
 from learner.enforcers.choice import demand
-from learner.enforcers.enforcer import Enforcer
+from learner.enforcers.enforcer import Confinement, Enforcer
 from learner.jail.rules import needs_names
 from learner.launch import ensure_directories
 from learner.needs import needs
@@ -22,12 +22,12 @@ from learner.places import ancestors
 from learner.policy import NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
 from learner.profile import Profile
 from learner.ran import programs
-from learner.session import MAX_ROUNDS, derive, make_tracer, record
+from learner.session import MAX_ROUNDS, derive, record, tracer_of
 from learner.trace import Trace, merge
 from learner.variables import Variables
 from tracers.events import Operation
 from tracers.programs import LAUNCHER
-from tracers.tracer import Command, Tracer, TracerName
+from tracers.tracer import Command, Tracer
 
 
 class Drift(NamedTuple):
@@ -69,7 +69,7 @@ def check(
         try:
             demand(confinement, enforcer, require)
             wrapped = confinement.wrap(command)
-            run = record(wrapped, _tracer(names=names), variables)
+            run = record(wrapped, _tracer(confinement, names=names), variables)
             confinement.check()
         finally:
             confinement.close()
@@ -90,12 +90,13 @@ def check(
     return Drift(found, tuple(denied), run.end.status, run.end.interrupted, run.trace.header.variables)
 
 
-def _tracer(*, names: bool) -> Tracer:
+def _tracer(confinement: Confinement, *, names: bool) -> Tracer:
+    tracer = tracer_of(confinement)
     if not names:
-        return make_tracer(TracerName.PTRACE)
+        return tracer
     from learner.jail.watched import WatchedTracer
 
-    return WatchedTracer(make_tracer(TracerName.PTRACE))
+    return WatchedTracer(tracer)
 
 
 def judge(

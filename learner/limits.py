@@ -9,6 +9,7 @@ import enum
 import os
 import re
 import resource
+import sys
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -58,6 +59,8 @@ TIMED_OUT = 124
 
 _NUMBER = re.compile(r"(\d{1,15})([a-zA-Z]?)(?:iB|B)?")
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24  # linux/capability.h
+_LINUX = ("memory", "procs", "time")
+"""What takes cgroups, a subreaper, or Linux's meaning of an rlimit."""
 _CPU_GRACE = 1  # seconds between SIGXCPU and SIGKILL
 
 
@@ -122,9 +125,12 @@ def hold(limits: Limits, *, exempt: bool | None = None) -> Held:
 
     ``exempt``: whether RLIMIT_NPROC does not bind this process (default: as it is). Raises nothing.
     """
+    unmet, gaps = [], []
+    if sys.platform == "darwin":
+        unmet = [Gap(name, "macOS has nothing to hold it by") for name in _LINUX if getattr(limits, name) is not None]
+        limits = limits._replace(**dict.fromkeys(_LINUX))
     rlimits = [name for name in ("cpu", "files", "size") if getattr(limits, name) is not None]
     group = Group.make(memory=limits.memory, procs=limits.procs)
-    unmet, gaps = [], []
     if limits.memory is not None and not (group and group.memory):
         rlimits.append("memory")
         gaps.append(

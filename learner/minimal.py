@@ -23,7 +23,7 @@ from learner.names import to_text
 from learner.needs import Need, needs
 from learner.network import Reached, endpoints
 from learner.places import ancestors
-from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope, Witness, right_names
+from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope, ServiceGrant, Witness, right_names
 from learner.probe import Probe
 from learner.replay import path_probe, port_probe
 from tracers.events import Operation
@@ -32,7 +32,7 @@ from tracers.programs import LAUNCHER
 _FEW = 8
 """Probes of a first try: mostly the very first is refused, and a tree may have ten thousand."""
 
-AnyGrant = Grant | NetworkGrant
+AnyGrant = Grant | NetworkGrant | ServiceGrant
 
 
 class Proof(NamedTuple):
@@ -198,7 +198,7 @@ class _Search:
     def run(self) -> list[Proof | Unproved | None]:
         """The verdict on each grant; None: it goes."""
         verdicts: list[Proof | Unproved | None] = [None] * len(self._grants)
-        open_ones = sorted(self._left, key=lambda n: _width(self._grants[n]))
+        open_ones = sorted(self._left, key=lambda n: width(self._grants[n]))
         while open_ones:
             before = self._left
             for number in open_ones:
@@ -258,11 +258,13 @@ class _Search:
 
 def _stands(grant: AnyGrant) -> bool:
     """Whether a rule for ``grant`` has something to stand on."""
-    return isinstance(grant, NetworkGrant) or os.path.exists(grant.path)
+    return not isinstance(grant, Grant) or os.path.exists(grant.path)
 
 
-def _width(grant: AnyGrant) -> tuple[bool, int, int, str]:
+def width(grant: AnyGrant) -> tuple[bool, int, int, str]:
     """Orders the grants that open most before the others: of two that do for each other, the wider one goes."""
+    if isinstance(grant, ServiceGrant):
+        return (bool(grant.name), 0, 0, grant.name)
     if isinstance(grant, NetworkGrant):
         return (not _any_host(grant.host), 0, 0, grant.host)
     return (grant.scope is Scope.FILE, len(ancestors(grant.path)), -len(grant.rights), grant.path)

@@ -151,6 +151,17 @@ class NetworkGrant(msgspec.Struct, frozen=True):
         return self.host == ANYWHERE and self.port == 0 and not self.abstract
 
 
+class ServiceGrant(msgspec.Struct, frozen=True, order=True):
+    """An operation that only the macOS sandbox controls, on one name (empty: on any).
+
+    ``operation`` is its own word, such as ``mach-lookup``. Enforcers elsewhere have nothing of the kind to open.
+    """
+
+    operation: str
+    name: str
+    witnesses: tuple[Witness, ...] = ()
+
+
 class Policy(msgspec.Struct, frozen=True, dict=True):
     """All that is granted beside :data:`ALWAYS`; everything else that an enforcer can refuse is refused. Sorted."""
 
@@ -158,6 +169,9 @@ class Policy(msgspec.Struct, frozen=True, dict=True):
     network: tuple[NetworkGrant, ...] = ()
     links: tuple[str, ...] = ()
     """Symlinks by which the program came to what is granted. An enforcer that hides what is not granted shows them."""
+    services: tuple[ServiceGrant, ...] = ()
+    probes: tuple[str, ...] = ()
+    """Paths that the program looks at, there or not, without opening them. Only macOS would refuse that."""
 
     def rights_on(self, path: str) -> Right:
         """Every right that the grants give on ``path`` together."""

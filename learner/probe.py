@@ -13,6 +13,7 @@ import platform
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -49,6 +50,8 @@ class Act(enum.StrEnum):
     CONNECT_UNIX = "connect-unix"
     CONNECT_ABSTRACT = "connect-abstract"
     SIGNAL = "signal"
+    LOOKUP = "look up"
+    """A service of macOS by its name: nothing that a process on another system could try."""
 
 
 class Probe(msgspec.Struct, frozen=True, order=True):
@@ -236,6 +239,10 @@ def _signal(probe: Probe, _own: str) -> None:
     os.kill(probe.number, 0)
 
 
+def _lookup(_probe: Probe, _own: str) -> int:
+    return errno.ENOSYS
+
+
 _AT_EXECVE_CHECK = 0x10000  # linux/fcntl.h, Linux 6.14
 _AT_FDCWD = -100
 _EXECVEAT = {"x86_64": 322, "aarch64": 281}  # execveat(2)
@@ -260,6 +267,8 @@ def _check_exec(path: str) -> int:
 
 
 def _exec(probe: Probe, _own: str) -> int:
+    if sys.platform != "linux":
+        return -1  # nothing there says it without running the program
     code = _check_exec(probe.path)
     if code not in (errno.EINVAL, errno.ENOSYS):
         return code
@@ -310,5 +319,6 @@ _ACTS: dict[Act, Callable[[Probe, str], int | None]] = {
     Act.CONNECT_UNIX: _connect_unix,
     Act.CONNECT_ABSTRACT: _connect_abstract,
     Act.SIGNAL: _signal,
+    Act.LOOKUP: _lookup,
 }
 _MAKING = frozenset({Act.CREATE, Act.MKDIR, Act.SYMLINK, Act.SOCKET, Act.FIFO})

@@ -18,7 +18,7 @@ from learner.agent import Agent, Known, Ran, Source
 from learner.command import find
 from learner.errors import InputFileError, SbxError
 from learner.names import from_text, to_text
-from learner.policy import Grant, NetworkGrant, Policy, Right, Witness, parse_rights, right_names
+from learner.policy import Grant, NetworkGrant, Policy, Right, ServiceGrant, Witness, parse_rights, right_names
 from learner.profile_form import (
     RIGHT_WORDS,
     VERSION,
@@ -27,6 +27,7 @@ from learner.profile_form import (
     NetworkForm,
     ProfileForm,
     RanForm,
+    ServiceForm,
     WitnessForm,
 )
 from learner.variables import Variables
@@ -106,7 +107,9 @@ def loads(text: str, where: str, variables: Variables) -> Profile:
         reader = _Reader(where, variables)
     grants = [reader.grant(each, f"grant[{index}]") for index, each in enumerate(form.grant)]
     network = [reader.network(each, f"network[{index}]") for index, each in enumerate(form.network)]
+    services = [reader.service(each, f"service[{index}]") for index, each in enumerate(form.service)]
     links = [reader.text(each, f"links[{index}]", variables.expand) for index, each in enumerate(form.links)]
+    probes = [reader.text(each, f"probes[{index}]", variables.expand) for index, each in enumerate(form.probes)]
     return Profile(
         name=reader.text(form.name, "name", from_text),
         command=command,
@@ -114,6 +117,8 @@ def loads(text: str, where: str, variables: Variables) -> Profile:
             grants=tuple(sorted(grants, key=lambda grant: _grant_order(grant, grant.path))),
             network=tuple(sorted(network, key=_network_order)),
             links=tuple(sorted(links)),
+            services=tuple(sorted(services)),
+            probes=tuple(sorted(probes)),
         ),
         partial=form.partial,
         platform=reader.text(form.platform, "platform", from_text),
@@ -142,6 +147,7 @@ def dumps(profile: Profile, variables: Variables, head: Sequence[str] = ()) -> s
     blocks = [_agent_toml(profile.agent, variables)] if profile.agent else []
     blocks += [grant_toml(grant, variables) for grant, _ in sorted(texts, key=lambda item: _grant_order(*item))]
     blocks += [network_toml(grant, variables) for grant in sorted(profile.policy.network, key=_network_order)]
+    blocks += [service_toml(grant, variables) for grant in sorted(profile.policy.services)]
     about = (
         f"What `{command}` may touch when `sbx run` starts it: what it was seen to need, and no more.",
         "Whatever is not granted here, and can be refused, is refused. Edit it, commit it: it holds",
@@ -156,7 +162,8 @@ def dumps(profile: Profile, variables: Variables, head: Sequence[str] = ()) -> s
         f"platform = {_quote(to_text(profile.platform))}",
     ]
     links = [_quote(variables.contract(link)) for link in profile.policy.links]
-    if any('"$PREFIX' in text for text in (*blocks, *links)):
+    probes = [_quote(variables.contract(probe)) for probe in profile.policy.probes]
+    if any('"$PREFIX' in text for text in (*blocks, *links, *probes)):
         lines.append("# $PREFIX, where the command is installed; used as long as the command is not found by its name.")
         lines.append(f"prefix = {_quote(prefix)}")
     if profile.partial:
@@ -165,6 +172,9 @@ def dumps(profile: Profile, variables: Variables, head: Sequence[str] = ()) -> s
     if links:
         lines.append("# Symlinks that lead to what is granted: shown where everything else is hidden.")
         lines += ["links = [", *(f"  {link}," for link in sorted(links)), "]"]
+    if probes:
+        lines.append("# Looked at, but not opened: the macOS sandbox would refuse even that.")
+        lines += ["probes = [", *(f"  {probe}," for probe in sorted(probes)), "]"]
     return "\n".join(["\n".join(lines) + "\n", *blocks])
 
 
@@ -191,6 +201,17 @@ def network_toml(grant: NetworkGrant, variables: Variables) -> str:
         f"port = {grant.port}\n"
         f"transport = {_quote(grant.transport)}\n"
         + ("abstract = true\n" if grant.abstract else "")
+        + _witnesses_toml(grant.witnesses, variables)
+    )
+
+
+def service_toml(grant: ServiceGrant, variables: Variables) -> str:
+    """The table of one macOS grant, under its comment."""
+    return (
+        f"{_comment(words.reasons(grant.witnesses, variables, words.service(grant)))}"
+        "[[service]]\n"
+        f"operation = {_quote(to_text(grant.operation))}\n"
+        + (f"name = {_quote(to_text(grant.name))}\n" if grant.name else "")
         + _witnesses_toml(grant.witnesses, variables)
     )
 
@@ -241,6 +262,14 @@ class _Reader:
             transport=form.transport,
             witnesses=self._witnesses(form.needed_by, f"{key}.needed_by"),
             abstract=form.abstract,
+        )
+
+    def service(self, form: ServiceForm, key: str) -> ServiceGrant:
+        """A grant of what only macOS controls."""
+        return ServiceGrant(
+            operation=self.text(form.operation, f"{key}.operation", from_text),
+            name=self.text(form.name, f"{key}.name", from_text),
+            witnesses=self._witnesses(form.needed_by, f"{key}.needed_by"),
         )
 
     def agent(self, form: AgentForm) -> Agent:

@@ -57,6 +57,14 @@ class NetworkForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     needed_by: tuple[WitnessForm, ...] = ()
 
 
+class ServiceForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something that only macOS controls: a Mach service, a sysctl, a preference domain."""
+
+    operation: Annotated[str, Meta(min_length=1, description="The sandbox's own word, such as mach-lookup.")]
+    name: Annotated[str, Meta(description="What it is done to; empty for anything.")] = ""
+    needed_by: tuple[WitnessForm, ...] = ()
+
+
 _Hash = Annotated[str, Meta(description="SHA-256 of the content, in hex.")]
 _Version = Annotated[str, Meta(description="Its version, if known.")]
 _Package = Annotated[str, Meta(description="The package that the version is of, if one was found.")]
@@ -102,9 +110,14 @@ class ProfileForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[_Path, ...],
         Meta(description="Symlinks that lead to what is granted, shown by enforcers that hide everything else."),
     ] = ()
+    probes: Annotated[
+        tuple[_Path, ...],
+        Meta(description="Paths that are looked at but not opened; the macOS sandbox would refuse that as well."),
+    ] = ()
     agent: AgentForm | None = None
     grant: tuple[GrantForm, ...] = ()
     network: tuple[NetworkForm, ...] = ()
+    service: tuple[ServiceForm, ...] = ()
 
 
 def schema() -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -13,27 +14,58 @@ from learner import census, derivation
 from learner.access import Access
 from learner.denials import Denial, as_done, denials, missing
 from learner.derivation import DEFAULT, Derived, Scale, add_found
-from learner.enforcers.enforcer import Enforcer
-from learner.enforcers.floor import prepare as prepare_floor
+from learner.enforcers.enforcer import Confinement, Enforcer
 from learner.errors import MachineError, SbxError
 from learner.floor import Floor
 from learner.launch import ensure_directories
 from learner.places import ancestors
 from learner.policy import Policy
 from learner.recorder import Recorder
-from learner.trace import Header, Trace, TraceWriter, merge
+from learner.trace import DARWIN, Header, Trace, TraceWriter, merge
 from learner.variables import Variables
 from learner.volatile import changing_names
 from learner.wants import ABOVE
-from tracers.tracer import Command, TraceEnd, Tracer, TracerError, TracerName
+from tracers.tracer import Command, TraceEnd, Tracer, TracerError, TracerName, tracer_names
+
+if TYPE_CHECKING:
+    from learner.seatbelt.recording import ReportRecorder
 
 MAX_ROUNDS = 6
 """Confined runs of one live verification: each repairs what the one before was denied."""
 
 
+def tracer_of(confinement: Confinement) -> Tracer:
+    """What watches a confined run: where the sandbox itself tells, what it tells of this one."""
+    from learner.enforcers.seatbelt import SeatbeltConfinement
+
+    if not isinstance(confinement, SeatbeltConfinement):
+        return make_tracer(TracerName.PTRACE)
+    from tracers.seatbelt import SeatbeltTracer
+
+    try:
+        return SeatbeltTracer(enforced=confinement.tag, tools=confinement.tools)
+    except TracerError as problem:
+        raise MachineError(str(problem), problem.remedy) from None
+
+
+def _recorder(tracer: Tracer, header: Header, writer: TraceWriter | None) -> "Recorder | ReportRecorder":
+    if tracer.name is not TracerName.SEATBELT:
+        return Recorder(header, tracer.programs, writer)
+    from learner.seatbelt.recording import ReportRecorder, look_here
+
+    return ReportRecorder(header, tracer.programs, writer, look_here if sys.platform == DARWIN else None)
+
+
 def make_tracer(name: TracerName) -> Tracer:
     """A tracer for one run. Raises MachineError if it cannot work here."""
+    if name not in tracer_names():
+        raise MachineError(f"the {name} tracer is not of this system", f"use --tracer {tracer_names()[0]}")
     try:
+        if name is TracerName.SEATBELT:
+            from learner.seatbelt.emit import watching
+            from tracers.seatbelt import SeatbeltTracer
+
+            return SeatbeltTracer(watching)
         if name is TracerName.STRACE:
             from tracers.strace import StraceTracer
 
@@ -80,12 +112,14 @@ def record(
         masked=tuple(floor.masks) if floor is not None else (),
     )
     if floor is not None:
+        from learner.enforcers.floor import prepare as prepare_floor
+
         command = prepare_floor(floor).wrap(command)
     try:
         writer = TraceWriter(file) if file is not None else None
     except OSError as problem:
         raise SbxError(f"{problem.filename}: {problem.strerror}", "name another place with --trace FILE") from None
-    recorder = Recorder(header, tracer.programs, writer)
+    recorder = _recorder(tracer, header, writer)
     started = time.monotonic()
     try:
         end = tracer.run(command, recorder)
@@ -140,11 +174,18 @@ def derive(trace: Trace, allowed: frozenset[str], scale: Scale = DEFAULT) -> Der
     What lies beside the objects is looked up now for a trace that was cut short before it was recorded.
     """
     places, changing = trace.header.variables.places, frozenset(trace.header.changing)
-    beside = trace.beside or census.take(trace.accesses, places)
+    beside = trace.beside
+    if not beside and not trace.header.is_foreign:
+        beside = census.take(trace.accesses, places)
     masked = dict(trace.header.masked)
-    return derivation.derive(
+    found = derivation.derive(
         places, trace.programs, trace.accesses, beside, allowed, changing, trace.helpers, scale, masked
     )
+    if trace.header.platform == DARWIN:
+        from learner.seatbelt.complete import complete
+
+        return complete(found, trace)
+    return found
 
 
 class Live(NamedTuple):
@@ -199,7 +240,7 @@ def live(
         try:
             run = record(
                 confinement.wrap(command),
-                make_tracer(TracerName.PTRACE),
+                tracer_of(confinement),
                 variables,
             )
             confinement.check()

@@ -45,6 +45,10 @@ def surface(policy: Policy, accesses: Iterable[Access]) -> Surface:
     return Surface(needed, granted, granted - needed, tuple(sorted(items, key=lambda item: (-item.excess, item.path))))
 
 
+UNKNOWN = Surface(0, 0, 0)
+"""Of a policy for another machine."""
+
+
 def _count(top: str) -> int:
     if top == "/proc" or not os.path.lexists(top):
         return int(os.path.lexists(top))

@@ -6,6 +6,7 @@ stands alone, and a missing last line only means that the end of the run was not
 
 import io
 import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +23,8 @@ from learner.variables import Variables
 from tracers.programs import Program, ProgramTable
 
 VERSION = 1
+LINUX, DARWIN = "linux", "darwin"
+"""Platforms, as :data:`sys.platform` has them."""
 
 
 class Header(msgspec.Struct, frozen=True, tag="header"):
@@ -31,6 +34,7 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     there was none. ``xdg``: the base directories, by the names of their variables.
     ``changing``: names that several runs, merged here, made differently (:func:`learner.volatile.changing_names`).
     They stand here because one run's part cannot be told from another's afterwards.
+    ``platform``: where it ran.
     ``masked``: sensitive objects that were hidden from the program, each with why it is one (:mod:`learner.floor`).
     """
 
@@ -48,11 +52,17 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     prefix: str = ""
     xdg: tuple[tuple[str, str], ...] = ()
     masked: tuple[tuple[str, str], ...] = ()
+    platform: str = LINUX
 
     @property
     def variables(self) -> Variables:
         """What the variables stood for in this run."""
         return Variables(self.project, self.home, self.temporary, self.prefix, self.xdg, self.uid)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it ran on another system than this one, so that its paths say nothing here."""
+        return self.platform != sys.platform
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
@@ -212,7 +222,12 @@ def _open(path: Path) -> BinaryIO:
 def encode_trace(trace: Trace) -> bytes:
     """The file form of a whole trace."""
     stream = io.BytesIO()
-    writer = TraceWriter(stream)
+    write_trace(trace, TraceWriter(stream))
+    return stream.getvalue()
+
+
+def write_trace(trace: Trace, writer: TraceWriter) -> None:
+    """Every line of ``trace``."""
     writer.header(trace.header)
     for program in trace.programs:
         writer.program(program)
@@ -230,7 +245,6 @@ def encode_trace(trace: Trace) -> bytes:
         writer.subcommand(subcommand)
     if trace.end is not None:
         writer.end(trace.end)
-    return stream.getvalue()
 
 
 def _header_text(header: Header, turn: Callable[[str], str]) -> Header:

@@ -66,16 +66,27 @@ def _wait(child: int, held: Held, watched: set[signal.Signals]) -> Ended:
     deadline = time.monotonic() + held.limits.time if held.limits.time is not None else None
     while (waited := _reap(child)) is None:
         left = max(deadline - time.monotonic(), 0.0) if deadline is not None else 3600.0
-        found = signal.sigtimedwait(watched, left)
+        found = _next(watched, left)
         if found is None and deadline is not None and time.monotonic() >= deadline:
             survivors = _end_all(held, GRACE_SECONDS)
             return Ended(TIMED_OUT, timed_out=True, survivors=survivors)
-        if found is not None and found.si_signo in _PASSED_ON and found.si_code <= 0:  # SI_USER: sent by a process
+        if found is not None and found in _PASSED_ON:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(child, found.si_signo)
+                os.kill(child, found)
     survivors = _end_all(held, LINGER_SECONDS) if held.watched else ()
     killed_by = os.WTERMSIG(waited) if os.WIFSIGNALED(waited) else 0
     return Ended(exit_status(waited), killed_by, survivors=survivors)
+
+
+def _next(watched: set[signal.Signals], seconds: float) -> int | None:
+    """The next signal that came from a process, or 0 for another one; None if the time was over before."""
+    if not hasattr(signal, "sigtimedwait"):  # macOS; there no limit of time is held (learner.limits)
+        number = signal.sigwait(watched)
+        return 0 if number in (signal.SIGINT, signal.SIGQUIT) else number  # the terminal's, most likely
+    found = signal.sigtimedwait(watched, seconds)
+    if found is None:
+        return None
+    return found.si_signo if found.si_code <= 0 else 0  # SI_USER: sent by a process
 
 
 def _reap(child: int) -> int | None:

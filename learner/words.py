@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from learner.names import to_text
-from learner.policy import Grant, NetworkGrant, Right, Scope, Witness, right_names
+from learner.policy import Grant, NetworkGrant, Right, Scope, ServiceGrant, Witness, right_names
 from learner.variables import Variables
 from tracers.events import Operation
 
@@ -27,6 +27,7 @@ _VERBS = {
     Operation.LISTEN: "listen on",
     Operation.SEND: "send to",
     Operation.RESOLVE: "look up",
+    Operation.SERVICE: "use",
 }
 """Operations whose own name is no verb that an object can follow."""
 
@@ -53,6 +54,11 @@ def place(grant: Grant) -> str:
     return path if grant.scope is Scope.FILE else path.removesuffix("/") + "/**"
 
 
+def service(grant: ServiceGrant) -> str:
+    """The operation and the name of ``grant``, such as ``mach-lookup com.apple.logd``."""
+    return to_text(f"{grant.operation} {grant.name}".rstrip())
+
+
 def endpoint(grant: NetworkGrant) -> str:
     """The endpoint of ``grant``, such as ``127.0.0.1:80/tcp``, ``[::1]:*/udp`` or, if abstract, ``@name``."""
     host = to_text(grant.host)
@@ -61,8 +67,10 @@ def endpoint(grant: NetworkGrant) -> str:
     return f"{f'[{host}]' if ':' in host else host}:{grant.port or '*'}/{grant.transport}"
 
 
-def granted(grant: Grant | NetworkGrant) -> str:
+def granted(grant: Grant | NetworkGrant | ServiceGrant) -> str:
     """A grant in a few words, such as ``/etc/ssl/** (read list)`` or ``connect 127.0.0.1:80/tcp``."""
+    if isinstance(grant, ServiceGrant):
+        return service(grant)
     if isinstance(grant, NetworkGrant):
         return f"{grant.action} {endpoint(grant)}"
     return f"{place(grant)} ({rights_phrase(grant.rights)})"

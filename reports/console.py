@@ -13,7 +13,7 @@ from rich.tree import Tree
 
 from learner import words
 from learner.names import to_text
-from learner.policy import Grant, NetworkGrant, Scope
+from learner.policy import Grant, NetworkGrant, Scope, ServiceGrant
 from learner.profile import Profile
 from learner.variables import Variables
 
@@ -39,6 +39,10 @@ def grants_tree(profile: Profile, variables: Variables) -> RenderableType:
         branch = tree.add(Text("network", style="bold"))
         for endpoint in profile.policy.network:
             branch.add(_endpoint_label(endpoint, variables))
+    if profile.policy.services:
+        branch = tree.add(Text("services of macOS", style="bold"))
+        for service in profile.policy.services:
+            branch.add(_service_label(service, variables))
     return tree
 
 
@@ -113,6 +117,11 @@ def _endpoint_label(grant: NetworkGrant, variables: Variables) -> RenderableType
     label = _folded(f"{grant.action} ")
     label.append(about, style="bold")
     return _with_reasons(label, words.reasons(grant.witnesses, variables, about))
+
+
+def _service_label(grant: ServiceGrant, variables: Variables) -> RenderableType:
+    label = _folded(words.service(grant), "bold")
+    return _with_reasons(label, words.reasons(grant.witnesses, variables, grant.name or words.service(grant)))
 
 
 def _with_reasons(label: Text, reasons: list[str]) -> RenderableType:

@@ -12,7 +12,7 @@ from learner.findings import Result, findings
 from learner.minimal import Minimal
 from learner.names import to_text
 from learner.policy import CHANGES, Right, Scope
-from learner.words import endpoint, granted
+from learner.words import endpoint, granted, service
 from reports.audit import broker_text
 
 _MANY = 12
@@ -68,6 +68,8 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
     if trees:
         rows.append(("changes", Text("\n".join(trees))))
     rows.append(("network", Text("\n".join(endpoint(n) for n in policy.network) or "none")))
+    if policy.services:
+        rows.append(("services", Text(", ".join(service(s) for s in policy.services))))
     for broker in result.brokers:
         if verbose or broker.reach is not Reach.THERE:
             rows.append(("broker", Text(broker_text(broker, result.trace.header.variables), "yellow")))
@@ -77,7 +79,8 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
             verdict = f"open all the same within {to_text(use.within)}"
         rows.append(("sensitive", Text(f"{to_text(use.path)} ({use.reason}): {verdict}", "red")))
     surface = result.surface
-    rows.append(("surface", Text(f"{surface.granted} objects open, {surface.needed} of them needed")))
+    if not result.trace.header.is_foreign:
+        rows.append(("surface", Text(f"{surface.granted} objects open, {surface.needed} of them needed")))
     shown = surface.items if verbose else surface.items[:_LARGEST]
     rows += [("excess", Text("\n".join(f"{item.excess} in {to_text(item.path)}" for item in shown)))] if shown else []
     rows += _verified(result)

@@ -3,13 +3,14 @@
 from typing import Any
 
 from learner.names import to_text
-from learner.policy import Grant, NetworkGrant, Witness, right_names
+from learner.policy import Grant, NetworkGrant, ServiceGrant, Witness, right_names
 from learner.profile import Profile
 from learner.variables import Variables
 
 
 def profile_record(profile: Profile, variables: Variables) -> dict[str, Any]:
-    """``{profile, command, platform, prefix, partial, variables{}, links[], grants[], network[]}``.
+    """``{profile, command, platform, prefix, partial, variables{}, links[], probes[], grants[], network[],
+    services[]}``.
 
     ``variables`` holds the directories that ``$HOME``, ``$PROJECT`` and so on stand for here.
     """
@@ -22,8 +23,10 @@ def profile_record(profile: Profile, variables: Variables) -> dict[str, Any]:
         "partial": profile.partial,
         "variables": {name: to_text(directory) for name, directory in variables.items()},
         "links": [variables.contract(link) for link in profile.policy.links],
+        "probes": [variables.contract(probe) for probe in profile.policy.probes],
         "grants": [grant_record(grant, variables) for grant in profile.policy.grants],
         "network": [network_record(grant, variables) for grant in profile.policy.network],
+        "services": [service_record(grant, variables) for grant in profile.policy.services],
     }
 
 
@@ -46,6 +49,15 @@ def network_record(grant: NetworkGrant, variables: Variables) -> dict[str, Any]:
         "port": grant.port,
         "transport": grant.transport.value,
         "abstract": grant.abstract,
+        "witnesses": _witness_records(grant.witnesses, variables),
+    }
+
+
+def service_record(grant: ServiceGrant, variables: Variables) -> dict[str, Any]:
+    """``{operation, name, witnesses[]}``."""
+    return {
+        "operation": to_text(grant.operation),
+        "name": to_text(grant.name),
         "witnesses": _witness_records(grant.witnesses, variables),
     }
 

@@ -44,6 +44,15 @@ def summary(result: Result) -> dict[str, Any]:
             }
             for n in cover.policy.network
         ],
+        "services": [
+            {
+                "operation": to_text(s.operation),
+                "name": to_text(s.name),
+                "witnesses": [_witness(w) for w in s.witnesses],
+            }
+            for s in cover.policy.services
+        ],
+        "probes": [to_text(path) for path in cover.policy.probes],
         "new": None if result.news is None else [n._asdict() for n in result.news],
         "sensitive": [
             {

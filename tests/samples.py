@@ -14,6 +14,7 @@ from learner.policy import (
     Policy,
     Right,
     Scope,
+    ServiceGrant,
     Witness,
 )
 from learner.profile import Profile
@@ -116,6 +117,7 @@ network_grants = st.builds(
     _witness_tuples,
     st.booleans(),
 )
+service_grants = st.builds(ServiceGrant, hostile_names, st.one_of(st.just(""), hostile_names), _witness_tuples)
 profiles = st.builds(
     Profile,
     name=hostile_names,
@@ -125,6 +127,8 @@ profiles = st.builds(
         grants=st.lists(grants, max_size=4).map(tuple),
         network=st.lists(network_grants, max_size=3).map(tuple),
         links=st.lists(paths, max_size=3, unique=True).map(lambda some: tuple(sorted(some))),
+        services=st.lists(service_grants, max_size=3).map(lambda some: tuple(sorted(some))),
+        probes=st.lists(paths, max_size=3, unique=True).map(lambda some: tuple(sorted(some))),
     ),
     partial=st.booleans(),
     platform=hostile_names,

@@ -50,6 +50,8 @@ class Operation(enum.StrEnum):
     IO_URING = "io_uring"
     MEMFD = "memfd"
     FOREIGN = "foreign-abi"
+    SERVICE = "service"
+    """What only macOS controls: a Mach name, a sysctl, a preference. ``call`` is the sandbox's own operation."""
 
 
 class Memory(enum.Enum):

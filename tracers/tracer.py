@@ -3,6 +3,7 @@
 import enum
 import errno
 import os
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,10 +14,16 @@ from tracers.programs import ProgramTable
 
 
 class TracerName(enum.StrEnum):
-    """The sources of events on Linux."""
+    """The sources of events: two on Linux, and the sandbox's own log on macOS."""
 
     PTRACE = "ptrace"
     STRACE = "strace"
+    SEATBELT = "seatbelt"
+
+
+def tracer_names() -> tuple[TracerName, ...]:
+    """The tracers of this system, the usual one first."""
+    return (TracerName.SEATBELT,) if sys.platform == "darwin" else (TracerName.PTRACE, TracerName.STRACE)
 
 
 class TracerError(Exception):

@@ -1,6 +1,7 @@
 """What a command is to be confined to: a learned profile, a level, VibeCoding's settings, or some of each together."""
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -111,8 +112,15 @@ def find_ground(
         if name is None:
             raise UsageError("which profile, or which level?", "as in: sbx run vibe, sbx run --level standard -- make")
         profile = open_profile(name, variables)
-        return Ground(profile, words or (profile.command,))
+        return Ground(profile, words or (profile.command,), unmet=_of_another_system(profile))
     return _at_level(name, level_name, settings, words, variables)
+
+
+def _of_another_system(profile: Profile) -> tuple[Gap, ...]:
+    if profile.platform == sys.platform:
+        return ()
+    reason = f"it was learned on {to_text(profile.platform)}: what the command needs here is not in it"
+    return (Gap("this system", reason),)
 
 
 def _at_level(

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +13,19 @@ import msgspec
 from learner import history, temporary
 from learner.agent_version import ask, find_agent
 from learner.audit.brokers import brokers
-from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json, enforcer_options
+from learner.cli.options import (
+    TRACERS,
+    VERIFICATIONS,
+    allowed_paths,
+    emit_json,
+    enforcer_options,
+    log_options,
+)
 from learner.cli.verification import check
 from learner.command import find
 from learner.derivation import Derived, Scale, add_found
 from learner.enforcers.choice import check_items
-from learner.errors import InputFileError, NotExecutable, NotFound, SbxError, UsageError
+from learner.errors import InputFileError, MachineError, NotExecutable, NotFound, SbxError, UsageError
 from learner.exposure import with_exposure
 from learner.findings import Result, findings
 from learner.floor import Floor, find_floor
@@ -28,10 +36,10 @@ from learner.profile import Profile, dumps, load, loads
 from learner.rebase import rebase
 from learner.session import Run, derive, repeat, union
 from learner.store import check_name, name_for, profile_path, trace_path, write_atomically
-from learner.surface import surface
+from learner.surface import UNKNOWN, surface
 from learner.trace import Trace, encode_trace, merge, read_trace
 from learner.variables import Variables
-from tracers.tracer import Command, TracerName
+from tracers.tracer import Command, TracerName, tracer_names
 
 
 class _Source(NamedTuple):
@@ -45,7 +53,9 @@ class _Source(NamedTuple):
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("-o", "--output", metavar="FILE", help="Write the profile here instead of among the stored ones.")
 @click.option("-n", "--name", help="Name of the profile (default: the command's).")
-@click.option("--tracer", type=TRACERS, default=TracerName.PTRACE.value, show_default=True, help="How to watch.")
+@click.option(
+    "--tracer", type=TRACERS, default=lambda: tracer_names()[0].value, help="How to watch (default: this system's way)."
+)
 @click.option(
     "--verify",
     type=VERIFICATIONS,
@@ -95,6 +105,7 @@ class _Source(NamedTuple):
     type=click.Path(path_type=Path),
     help="Learn from a kept trace instead of a run; may be given several times.",
 )
+@log_options
 @click.option(
     "--allow-sensitive",
     "allow",
@@ -135,6 +146,10 @@ def learn(
     asked: bool,
     trace_file: Path | None,
     sources: tuple[Path, ...],
+    logs: tuple[str, ...],
+    only: tuple[str, ...],
+    log_home: str | None,
+    log_project: str | None,
     allow: tuple[str, ...],
     granularity: float,
     max_grants: int | None,
@@ -156,12 +171,18 @@ def learn(
       sbx learn --runs 2 -- vibe -p …        watch it twice: names that change from run to run show
       sbx learn --protect -- vibe            keep your keys and tokens from it while it is watched
       sbx learn --update -- vibe             later: add what another session needs
+      sbx learn --from-log mac.log -- vibe   learn from a Mac's log, on any machine
       sbx run vibe                           from then on
 
     Exit status: 0 learned and verified, 1 there are findings to read, 2 usage, 3 this machine cannot (see
     `sbx doctor`), 4 a bad input file, 126 or 127 the command could not be run.
     """
-    target = find(command) if command or not sources else None
+    if not logs and (only or log_home or log_project):
+        raise UsageError("--log-only, --log-home and --log-project are about a log", "give it with --from-log FILE")
+    if sys.platform == "darwin" and (protect or names):
+        raise MachineError("--protect and --names are made of parts of Linux", "leave them out: see docs/macos.md")
+    source = _from_logs(logs, only, log_home, log_project, command, sources or update) if logs else None
+    target = find(command) if not logs and (command or not sources) else None
     variables = Variables.here(target.file if target else "")
     allowed = allowed_paths(allow)
     check_items(require)
@@ -174,7 +195,7 @@ def learn(
     if target is not None:
         temporary.use(variables.temporary)
     floor = _floor(protect, tracer, target if not sources else None, variables, allowed)
-    source = _from_traces(sources, target, runs, variables) if sources else None
+    source = source or (_from_traces(sources, target, runs, variables) if sources else None)
     if source is not None:
         variables = source.trace.header.variables
     typed = target.argv[0] if target else source.trace.header.command if source else ""
@@ -185,6 +206,8 @@ def learn(
         assert target is not None
         kept = trace_file or Path(trace_path(name or (existing.name if existing else name_for(typed))))
         source = _from_runs(target, TracerName(tracer), variables, kept, runs, existing is not None, names, floor)
+    elif logs:
+        write_atomically(str(trace_file or trace_path(name or name_for(typed))), encode_trace(source.trace))
     seconds["run"] = round(time.monotonic() - started, 3)
 
     started = time.monotonic()
@@ -210,7 +233,8 @@ def learn(
         found = checked.live.cover
     if checked.minimal is not None:
         found = found._replace(policy=checked.minimal.policy)
-    found = with_exposure(found, variables.places)
+    foreign = source.trace.header.is_foreign
+    found = found if foreign else with_exposure(found, variables.places)
     if floor is not None:
         found = found._replace(gaps=tuple(sorted({*found.gaps, *floor.unmet, *floor.gaps})))
 
@@ -228,8 +252,8 @@ def learn(
         trace=source.trace,
         cover=found,
         verification=checked,
-        surface=surface(found.policy, source.trace.accesses),
-        brokers=brokers(found.policy, source.trace.accesses, os.environ),
+        surface=UNKNOWN if foreign else surface(found.policy, source.trace.accesses),
+        brokers=() if foreign else brokers(found.policy, source.trace.accesses, os.environ),
         seconds=seconds,
         problems=(*source.problems, *problems),
         news=news(existing.policy, found.policy) if existing else None,
@@ -324,12 +348,29 @@ def _from_traces(files: tuple[Path, ...], command: Command | None, runs: int, he
     return _Source(union(rebase(trace, base) for trace in traces), command, ())
 
 
+def _from_logs(
+    logs: tuple[str, ...],
+    only: tuple[str, ...],
+    home: str | None,
+    project: str | None,
+    command: tuple[str, ...],
+    other: object,
+) -> _Source:
+    """The saved logs as a trace."""
+    if other:
+        raise UsageError("--from-log makes a profile of its own", "use no --from-trace or --update; `sbx merge` joins")
+    from learner.seatbelt.logs import learn_from
+
+    saved = learn_from(logs, only, home or "", project or "", command[0] if command else "")
+    return _Source(saved.trace, None, saved.problems)
+
+
 def _profile(name: str, typed: str, trace: Trace, found: Derived, existing: Profile | None) -> Profile:
     partial = trace.end is None or trace.end.interrupted or bool(trace.skipped)
     if existing is not None:
         # One recording that was seen to its end suffices.
         return msgspec.structs.replace(existing, policy=found.policy, partial=existing.partial and partial)
-    return Profile(name, typed, found.policy, partial, prefix=trace.header.prefix)
+    return Profile(name, typed, found.policy, partial, trace.header.platform, trace.header.prefix)
 
 
 def _keep(name: str, file: str, profile: Profile, text: str, variables: Variables) -> tuple[str, ...]:

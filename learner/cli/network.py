@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from learner.enforcers.enforcer import Confinement
+from learner.errors import LaunchError
 from learner.jail.plan import Mode, Networked, plan, settle
 from learner.launch import execute
 from learner.names import to_text
@@ -35,7 +36,11 @@ network_option = click.option(
 
 
 def is_served(policy: Policy, wanted: str) -> bool:
-    """Whether ``policy`` takes a process beside the command that serves its network."""
+    """Whether ``policy`` takes a process beside the command that serves its network. Raises LaunchError."""
+    if sys.platform == "darwin":
+        if Mode(wanted) not in (Mode.AUTO, Mode.PORTS):
+            raise LaunchError(f"--network {wanted} is made of parts of Linux", "use --network ports: hosts stay open")
+        return False
     return settle(policy, Mode(wanted)) is not Mode.PORTS
 
 

@@ -49,6 +49,33 @@ def enforcer_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return named(required(function))
 
 
+def log_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--from-log`` and what goes with it."""
+    options = (
+        click.option(
+            "--from-log",
+            "logs",
+            metavar="FILE|DIR",
+            multiple=True,
+            help="Learn from a saved log of the macOS sandbox instead of a run; on any machine. See docs/macos.md.",
+        ),
+        click.option(
+            "--log-only",
+            "only",
+            metavar="TAG|PROCESS",
+            multiple=True,
+            help="With --from-log: only what was reported with this tag, or of processes of this name.",
+        ),
+        click.option(
+            "--log-home", metavar="DIR", help="With --from-log: the home directory in it (default: the one most named)."
+        ),
+        click.option("--log-project", metavar="DIR", help="With --from-log: the project's directory in it."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def chosen(enforcer: str, require: tuple[str, ...], *, ports: bool = True) -> Choice:
     """What ``--enforcer`` picks. Raises UsageError for an unknown ``--require``, MachineError."""
     check_items(require)

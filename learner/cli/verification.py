@@ -6,16 +6,18 @@ from learner import canaries, probe, replay
 from learner.cli.options import chosen, prepared, show_choice, show_launch
 from learner.derivation import Derived
 from learner.enforcers.choice import EnforcerName
+from learner.enforcers.seatbelt import can_apply
 from learner.errors import MachineError
 from learner.findings import Verification
 from learner.gaps import Gap
 from learner.launch import ensure_directories
 from learner.minimal import minimal
-from learner.session import live
-from learner.trace import Trace
+from learner.session import Live, live
+from learner.trace import DARWIN, Trace
 from learner.variables import Variables
 from tracers.tracer import Command
 
+_ELSEWHERE = "was learned on another system, and only profiles of macOS can be judged here"
 _STAND_IN = Gap("probes", "replay and canaries try the same plan, made in place; --mode live runs bubblewrap itself")
 
 
@@ -40,6 +42,13 @@ def check(
     """
     if mode == "off":
         return Verification("off")
+    if trace.header.is_foreign:
+        if mode == "live":
+            where = f"{trace.header.platform}, where it was learned"
+            return Verification(
+                mode, failure=f"a live verification runs the command, on {where}; --mode replay does not"
+            )
+        return _judged(mode, trace, found, minimize)
     try:
         choice = chosen(by, require)
         enforcer = choice.enforcer
@@ -57,6 +66,8 @@ def check(
 
             lively = live(command, trace, found, enforcer, variables, allowed, announce)
             found, trace = lively.cover, lively.trace
+        if enforcer.name == EnforcerName.SEATBELT and not can_apply():
+            return _judged(mode, trace, found, minimize, lively)
         labelled = [(a, trace.programs[a.program].label) for a in trace.accesses]
         smallest = minimal(labelled, found.policy, enforcer) if minimize else None
         if smallest is not None:
@@ -79,4 +90,27 @@ def check(
     why = f" (not layered: {choice.reason})" if choice.reason else ""
     return Verification(
         mode, replayed, lively, released, gaps, minimal=smallest, enforcer=enforcer.name + why, escapes=tried
+    )
+
+
+def _judged(mode: str, trace: Trace, found: Derived, minimize: bool, lively: Live | None = None) -> Verification:
+    """What can be verified without the machine that the policy is for, or on one whose kernel cannot be asked."""
+    if trace.header.platform != DARWIN:
+        return Verification(mode, failure=f"it {_ELSEWHERE}")
+    from learner.seatbelt import judged
+    from learner.seatbelt.denied import denied_within
+
+    places = trace.header.variables.places
+    labelled = [(access, trace.programs[access.program].label) for access in trace.accesses]
+    denied = denied_within(found.policy, places.home)
+    smallest = judged.minimal(labelled, found.policy, denied) if minimize else None
+    policy = smallest.policy if smallest is not None else found.policy
+    return Verification(
+        mode,
+        judged.replay(labelled, policy, denied),
+        lively,
+        canaries=judged.canaries(policy, places, denied),
+        gaps=(judged.GAP,),
+        minimal=smallest,
+        enforcer=judged.NAME if lively else f"{judged.NAME}: no Mac is here",
     )

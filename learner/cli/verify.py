@@ -19,7 +19,7 @@ from learner.exposure import with_exposure
 from learner.findings import Result, findings
 from learner.profile import Profile, dumps, load
 from learner.store import profile_path, trace_path, write_atomically
-from learner.surface import surface
+from learner.surface import UNKNOWN, surface
 from learner.trace import Trace, read_trace
 from learner.variables import Variables
 
@@ -74,7 +74,11 @@ def verify(
     path = profile_path(profile)
     found = load(path, variables)
     trace = _trace(found, trace_file)
-    target = find(words_after_dashes(command) or (found.command,)) if mode == "live" else None
+    if trace.header.is_foreign:
+        variables = trace.header.variables
+        found = load(path, variables)  # its $HOME is not this machine's
+    here = mode == "live" and not trace.header.is_foreign
+    target = find(words_after_dashes(command) or (found.command,)) if here else None
     if target is not None:
         temporary.use(variables.temporary)
     started = time.monotonic()
@@ -100,14 +104,15 @@ def verify(
     if changed:
         written = msgspec.structs.replace(found, policy=cover.policy)
         write_atomically(path, dumps(written, variables).encode())
-    cover = with_exposure(cover, variables.places)
+    foreign = trace.header.is_foreign
+    cover = cover if foreign else with_exposure(cover, variables.places)
     result = Result(
         profile=path,
         trace=trace,
         cover=cover,
         verification=checked,
-        surface=surface(cover.policy, trace.accesses),
-        brokers=brokers(cover.policy, trace.accesses, os.environ),
+        surface=UNKNOWN if foreign else surface(cover.policy, trace.accesses),
+        brokers=() if foreign else brokers(cover.policy, trace.accesses, os.environ),
         seconds={"verify": round(time.monotonic() - started, 3)},
     )
     if json_file:

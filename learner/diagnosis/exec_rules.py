@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 
+from learner.access import ELIBBAD
 from learner.diagnosis.case import Case, Role, Severity, Trouble
 from learner.diagnosis.launching import describe, steps
 from learner.diagnosis.machine import elf_machine, runs
@@ -114,7 +115,7 @@ def _not_found(case: Case, trouble: Trouble) -> Said | None:
 
 
 def _format(case: Case, trouble: Trouble) -> Said | None:
-    if not _is_exec(trouble) or trouble.access.outcome not in (errno.ENOEXEC, errno.ELIBBAD, errno.EINVAL):
+    if not _is_exec(trouble) or trouble.access.outcome not in (errno.ENOEXEC, ELIBBAD, errno.EINVAL):
         return None
     built = elf_machine(case.machine.head(trouble.subject))
     if not runs(case.machine.name, built):

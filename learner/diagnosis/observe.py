@@ -14,11 +14,11 @@ from learner.enforcers.choice import EnforcerName
 from learner.enforcers.enforcer import Enforcer
 from learner.launch import ensure_directories
 from learner.policy import Policy
-from learner.session import make_tracer, record
+from learner.session import record, tracer_of
 from learner.trace import Trace
 from learner.variables import Variables
 from tracers.programs import Program
-from tracers.tracer import Command, TracerName
+from tracers.tracer import Command
 
 USUAL = ("HOME", "PATH")
 """Variables without which many programs fail (environ(7))."""
@@ -137,7 +137,7 @@ def observe(
     confinement = enforcer.prepare(policy)
     try:
         with Watchdog(timeout) as dog:
-            run = record(confinement.wrap(command), make_tracer(TracerName.PTRACE), variables)
+            run = record(confinement.wrap(command), tracer_of(confinement), variables)
     finally:
         confinement.close()
     case = Case(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from learner.access import Access, Kind, Meaning
+from learner.access import ELIBBAD, Access, Kind, Meaning
 from learner.denials import ACCESS_MODES, as_done, missing, refused
 from learner.diagnosis.case import Case, Role, Trouble
 from learner.diagnosis.launching import steps
@@ -22,7 +22,7 @@ ASKING = frozenset({Operation.STAT, Operation.READLINK, Operation.CHDIR, Operati
 _NOTHING = (errno.ENOENT, errno.ENOTDIR)
 _LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ELOOP})
 _NESTED = frozenset({Operation.MOUNT, Operation.NAMESPACE, Operation.PTRACE, Operation.IO_URING, Operation.FOREIGN})
-_LAUNCH_ERRNOS = frozenset({errno.ENOEXEC, errno.E2BIG, errno.ELIBBAD, errno.ETXTBSY, errno.EINVAL, errno.ELOOP})
+_LAUNCH_ERRNOS = frozenset({errno.ENOEXEC, errno.E2BIG, ELIBBAD, errno.ETXTBSY, errno.EINVAL, errno.ELOOP})
 _CHANGING = CREATING | {Operation.WRITE, Operation.TRUNCATE}
 _MADE = {
     Operation.CREATE: Kind.FILE,

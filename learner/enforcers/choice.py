@@ -1,13 +1,14 @@
 """Which enforcer holds a policy: the one that was asked for, or the strongest that this machine can do.
 
 Strongest first: layered, Landlock, bubblewrap. bubblewrap alone comes last although it hides names, because it opens
-the whole network as soon as a policy grants any of it, and tells no kinds of rights apart.
+the whole network as soon as a policy grants any of it, and tells no kinds of rights apart. macOS has one of its own.
 """
 
 import enum
 import errno
 import functools
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ class EnforcerName(enum.StrEnum):
     LAYERED = "layered"
     LANDLOCK = "landlock"
     BUBBLEWRAP = "bubblewrap"
+    SEATBELT = "seatbelt"
 
 
 REQUIRABLE = (
@@ -65,6 +67,8 @@ def choose(name: EnforcerName, *, ports: bool = True) -> Choice:
 
     ``ports``: whether it is to hold TCP ports; False where something beside it holds the network.
     """
+    if sys.platform == "darwin" or name is EnforcerName.SEATBELT:
+        return Choice(_seatbelt(name))
     if name is EnforcerName.LANDLOCK:
         return Choice(_landlock(ports))
     if name is EnforcerName.BUBBLEWRAP:
@@ -84,6 +88,16 @@ def choose(name: EnforcerName, *, ports: bool = True) -> Choice:
         return Choice(_bubblewrap(), obstacle)
     except MachineError:
         return Choice(_landlock(ports), obstacle)  # says, when it is used, what is missing
+
+
+def _seatbelt(name: EnforcerName) -> Enforcer:
+    if sys.platform != "darwin":
+        raise MachineError("the seatbelt enforcer is the sandbox of macOS", "use another --enforcer")
+    if name not in (EnforcerName.AUTO, EnforcerName.SEATBELT):
+        raise MachineError(f"{name} is a part of Linux", "use --enforcer seatbelt")
+    from learner.enforcers.seatbelt import SeatbeltEnforcer
+
+    return SeatbeltEnforcer()
 
 
 def _landlock(ports: bool) -> Enforcer:

@@ -10,6 +10,7 @@ import platform
 import struct
 from typing import NamedTuple
 
+from learner.enforcers.enforcer import only_on_macos
 from learner.gaps import Gap
 from learner.policy import Policy
 from tracers.events import Transport
@@ -231,6 +232,7 @@ def gaps(policy: Policy) -> tuple[Gap, ...]:
     if not supported():
         return (Gap("system calls", "this architecture has no table of system calls, so none is refused"),)
     found = [Gap("32-bit programs", "their system calls are not filtered one by one, so they do not run at all")]
+    found += only_on_macos(policy)
     if grants_udp(policy):
         found.append(Gap("UDP", "some is granted, and the filter can only open all of it: DNS and QUIC to any host"))
     return tuple(found)

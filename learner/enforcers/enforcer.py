@@ -25,6 +25,13 @@ UNHELD = (
 """What no enforcer of ours holds."""
 
 
+def only_on_macos(policy: Policy) -> tuple[Gap, ...]:
+    """What an enforcer of Linux has nothing to grant by."""
+    if not policy.services:
+        return ()
+    return (Gap("services of macOS", f"{len(policy.services)} are granted, and there is nothing of the kind here"),)
+
+
 class Confinement(Protocol):
     """A policy made ready for one launch."""
 

@@ -14,12 +14,13 @@ from landlockpy import AccessFS, AccessNet, LandlockError, Ruleset, Scope
 from learner.access import Access, Kind
 from learner.enforcers import capabilities
 from learner.enforcers.anchors import Anchor, anchor
-from learner.enforcers.enforcer import UNHELD, Strength
+from learner.enforcers.enforcer import UNHELD, Strength, only_on_macos
 from learner.errors import MachineError
 from learner.gaps import Gap
 from learner.names import to_text
 from learner.policy import ALWAYS, DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, Policy, Right
 from learner.policy import Scope as GrantScope
+from learner.ports import ephemeral_ports
 from learner.settings import read_setting
 from tracers.events import Family, Operation, Transport
 from tracers.tracer import Command
@@ -55,7 +56,6 @@ _FILE_ONLY = (
 )
 """Rights that a rule on something other than a directory may carry (EINVAL otherwise)."""
 
-_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
 _TIOCSTI = "/proc/sys/dev/tty/legacy_tiocsti"
 """0 if nobody without CAP_SYS_ADMIN may type into a terminal; missing before Linux 6.2."""
 
@@ -220,14 +220,6 @@ def _allow_network(ruleset: Ruleset, policy: Policy) -> None:
                 ruleset.allow_port(port, AccessNet.CONNECT_TCP)
 
 
-@functools.cache
-def ephemeral_ports() -> range:
-    """The ports that the kernel hands out by itself (ip(7), ip_local_port_range)."""
-    with open(_PORTS) as setting:
-        low, high = setting.read().split()
-    return range(int(low), int(high) + 1)
-
-
 def kernel_gaps(version: int) -> tuple[Gap, ...]:
     """What Landlock does not refuse at an ABI version, whatever the policy says."""
     found = [
@@ -267,8 +259,8 @@ def _root_gaps() -> list[Gap]:
 
 
 def policy_gaps(policy: Policy) -> list[Gap]:
-    """What Landlock can only grant more widely than ``policy`` says."""
-    gaps = []
+    """What Landlock can only grant more widely than ``policy`` says, or not at all."""
+    gaps = [*only_on_macos(policy)]
     if any(n.transport is Transport.TCP and not n.abstract and not n.anywhere for n in policy.network):
         gaps.append(Gap("hosts", "Landlock grants TCP by port: a granted port is open on every host"))
     if any(n.abstract for n in policy.network):

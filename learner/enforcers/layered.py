@@ -11,11 +11,12 @@ from learner.access import Access
 from learner.enforcers.companion import companion, supported
 from learner.enforcers.companion import gaps as companion_gaps
 from learner.enforcers.enforcer import Strength
-from learner.enforcers.landlock import LandlockEnforcer, abi, ephemeral_ports, kernel_gaps, policy_gaps
+from learner.enforcers.landlock import LandlockEnforcer, abi, kernel_gaps, policy_gaps
 from learner.enforcers.namespaces import NamespaceConfinement
 from learner.errors import MachineError
 from learner.gaps import Gap
 from learner.policy import Policy, Right
+from learner.ports import ephemeral_ports
 from tracers.events import Transport
 from tracers.tracer import Command
 

@@ -29,6 +29,7 @@ TARGETS = {
     "lulu": Line("learner.targets.lulu:TARGET", "rules for LuLu, the firewall of macOS: hosts for each executable"),
     "nono": Line("learner.targets.nono:NONO", "a profile of nono: nono run --profile FILE --allow-cwd -- COMMAND"),
     "nono-flags": Line("learner.targets.nono_flags:NONO_FLAGS", "the `nono run` line that says the same"),
+    "seatbelt": Line("learner.targets.seatbelt:SEATBELT", "a profile of the macOS sandbox, for sandbox-exec -f"),
     "srt": Line("learner.targets.srt:SRT", "settings of Anthropic's sandbox-runtime: srt --settings FILE COMMAND"),
     "systemd": Line("learner.targets.systemd:TARGET", "a drop-in that hardens a service"),
     "vibe": Line("learner.targets.vibe:TARGET", "denylists for the tools of Mistral's Vibe"),

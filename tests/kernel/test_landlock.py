@@ -17,10 +17,11 @@ from capability import require
 from children import area_of, in_child, listing
 
 from learner.enforcers.enforcer import Strength
-from learner.enforcers.landlock import LandlockEnforcer, abi, ephemeral_ports, kernel_gaps
+from learner.enforcers.landlock import LandlockEnforcer, abi, kernel_gaps
 from learner.errors import MachineError
 from learner.gaps import Gap
 from learner.policy import NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
+from learner.ports import ephemeral_ports
 from tracers.events import Transport
 
 pytestmark = pytest.mark.kernel

@@ -24,6 +24,7 @@ UNCHECKED = {
     Operation.IO_URING,
     Operation.MEMFD,
     Operation.FOREIGN,
+    Operation.SERVICE,
 }
 CASES: list[tuple[Access, str, Right]] = [
     (access(Operation.READ, HERE), HERE, Right.READ),

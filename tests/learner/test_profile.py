@@ -31,7 +31,8 @@ def test_no_name_breaks_out_of_its_place(profile: Profile) -> None:
     assert document.get("partial", False) is profile.partial
     tables = [line for line in text.splitlines() if line.startswith("[[")]
     assert tables.count("[[grant]]") == len(profile.policy.grants)
-    assert len(tables) == len(profile.policy.grants) + len(profile.policy.network)
+    assert tables.count("[[service]]") == len(profile.policy.services)
+    assert len(tables) == sum(map(len, (profile.policy.grants, profile.policy.network, profile.policy.services)))
 
 
 @given(profiles)
@@ -42,6 +43,7 @@ def test_every_profile_survives_and_is_canonical(profile: Profile) -> None:
     assert (again.name, again.command, again.platform) == (profile.name, profile.command, profile.platform)
     assert set(again.policy.grants) == set(profile.policy.grants)
     assert set(again.policy.network) == set(profile.policy.network)
+    assert (again.policy.services, again.policy.probes) == (profile.policy.services, profile.policy.probes)
 
 
 @given(st.lists(paths, unique=True), st.randoms())

@@ -1,0 +1,138 @@
+"""The macOS sandbox: sandbox-exec puts a command under a profile of ours, for good, with all that it starts.
+
+Apple calls the program deprecated and ships it all the same; the profile is written by :mod:`learner.seatbelt.emit`.
+"""
+
+import ctypes
+import errno
+import os
+import secrets
+import subprocess
+import tempfile
+
+from learner.access import Access
+from learner.enforcers.enforcer import Strength
+from learner.errors import MachineError
+from learner.gaps import Gap
+from learner.policy import Policy, Right
+from learner.seatbelt.denied import denied_within
+from learner.seatbelt.emit import emit, text
+from learner.variables import home_directory
+from tracers import seatbelt
+from tracers.seatbelt import Tools
+from tracers.tracer import Command
+
+_LONGEST = 200_000
+"""Bytes of a profile that is passed as a word: all words together may have 1 MiB (ARG_MAX, sys/syslimits.h)."""
+_HELD = (
+    Gap("hosts", "the sandbox knows localhost and everywhere: a granted port is open on every host"),
+    Gap("inherited descriptors", "what the one who starts it has open, and does not close on exec, stays open"),
+    Gap("kinds of rights", "files and directories are made, and removed, by one right; a tree that is read is listed"),
+    Gap("moving between directories", "a rename is a removal and a creation: where both are granted it is too"),
+)
+
+
+def can_apply() -> bool:
+    """Whether this process can restrict itself: sandbox_init(3), deprecated as the whole sandbox, is still there."""
+    return hasattr(ctypes.CDLL(None), "sandbox_init")
+
+
+class SeatbeltConfinement:
+    """One profile, with a tag of its own, so that the log tells its denials from others'."""
+
+    supervised = False
+
+    def __init__(self, policy: Policy, tools: Tools) -> None:
+        self.tools = tools
+        self._program = tools.sandbox_exec
+        self.tag = f"sbx-{secrets.token_hex(8)}"
+        emitted = emit(policy, denied_within(policy, os.path.realpath(home_directory())))
+        self.profile = text(emitted, tag=self.tag)
+        self.gaps = tuple(sorted({*_HELD, *emitted.gaps}))
+        self.strength = Strength.PARTIAL
+        self._descriptor = -1
+
+    def wrap(self, command: Command) -> Command:
+        """See :class:`~learner.enforcers.enforcer.Confinement`. The command's ``argv[0]`` becomes its file's path.
+
+        Raises MachineError if the profile's compiler refuses it.
+        """
+        self._compile()
+        words = (*self._started(self.profile), command.file, *command.argv[1:])
+        return Command(self._program, words, self._confine)
+
+    def _started(self, profile: str) -> tuple[str, ...]:
+        """sandbox-exec with a profile: as a word, or by a descriptor on a file that nothing leads to."""
+        if len(profile) <= _LONGEST:
+            return self._program, "-p", profile
+        with tempfile.TemporaryFile() as file:
+            file.write(profile.encode())
+            file.flush()
+            self.close()
+            self._descriptor = os.dup(file.fileno())
+        return self._program, "-f", f"/dev/fd/{self._descriptor}"
+
+    def _confine(self) -> None:
+        """In the child: let sandbox-exec have the profile, from its beginning."""
+        if self._descriptor >= 0:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.set_inheritable(self._descriptor, True)
+
+    def _compile(self) -> None:
+        """Have the profile compiled, with a last rule that lets the trial do anything."""
+        words = (*self._started(self.profile + "(allow default)\n"), "/usr/bin/true")
+        self._confine()
+        kept = (self._descriptor,) if self._descriptor >= 0 else ()
+        trial = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False, pass_fds=kept)
+        if trial.returncode:
+            said = trial.stderr.decode(errors="replace").strip().splitlines()
+            reason = said[-1] if said else f"status {trial.returncode}"
+            raise MachineError(
+                f"sandbox-exec refuses: {reason}", "sbx cannot run inside another sandbox; else see docs/macos.md"
+            )
+
+    def apply(self) -> None:
+        """See :class:`~learner.enforcers.enforcer.Confinement`: by sandbox_init(3), for probes."""
+        if not can_apply():
+            raise OSError(errno.ENOSYS, "the sandbox of macOS is not here")
+        library = ctypes.CDLL(None, use_errno=True)
+        problem = ctypes.c_char_p()
+        if library.sandbox_init(self.profile.encode(), ctypes.c_uint64(0), ctypes.byref(problem)) != 0:
+            raise OSError(errno.EPERM, (problem.value or b"sandbox_init failed").decode(errors="replace"))
+
+    def check(self) -> None:
+        """See :class:`~learner.enforcers.enforcer.Confinement`."""
+
+    def close(self) -> None:
+        """See :class:`~learner.enforcers.enforcer.Confinement`."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class SeatbeltEnforcer:
+    """Confines by sandbox-exec. ``tools``: the programs that are used; only tests give others."""
+
+    name = "seatbelt"
+    hides = False
+
+    def __init__(self, tools: Tools | None = None) -> None:
+        self._tools = tools or seatbelt.TOOLS
+
+    def prepare(self, policy: Policy) -> SeatbeltConfinement:
+        """See :class:`~learner.enforcers.enforcer.Enforcer`."""
+        program = self._tools.sandbox_exec
+        if not os.access(program, os.X_OK):
+            raise MachineError(
+                f"{program} is missing or cannot be executed: nothing here can hold a profile",
+                "it is a part of macOS; if Apple has removed it, export the profile to a sandbox that you have",
+            )
+        return SeatbeltConfinement(policy, self._tools)
+
+    def mediates(self, rights: Right) -> Right:
+        """See :class:`~learner.enforcers.enforcer.Enforcer`."""
+        return rights & ~Right.MOVE
+
+    def gates(self, access: Access) -> bool:
+        """See :class:`~learner.enforcers.enforcer.Enforcer`: everything that the log can tell of."""
+        return True
