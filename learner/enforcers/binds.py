@@ -178,7 +178,7 @@ class _Planner:
                     self._add_bind(path, True)
                     self._gaps.add(Gap("single directories", "a rule on a directory holds for everything beneath it"))
                     reason = f"changes in {to_text(path)} are granted, so what is in it is there"
-                    self._gaps.update(Gap(item, reason) for item in ("metadata", "unix sockets by path"))
+                    self._gaps.update(Gap(item, reason) for item in ("attributes", "metadata", "unix sockets by path"))
 
     def _add_bind(self, path: str, writable: bool) -> None:
         self._binds[path] = self._binds.get(path, False) or writable

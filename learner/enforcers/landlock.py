@@ -4,6 +4,7 @@ landlockpy does the system calls. This adapter maps our rights onto its own, com
 kernel handles, and names what Landlock does not see at all.
 """
 
+import errno
 import functools
 import os
 import stat
@@ -179,12 +180,18 @@ def _allow(ruleset: Ruleset, grant: Grant, policy: Policy, *, alone: bool) -> st
     except (FileNotFoundError, NotADirectoryError):
         return "not there, so nothing was granted on it"
     except OSError as problem:
+        if problem.errno == errno.ELOOP:
+            return "a loop of symlinks, so nothing was granted on it"
         raise MachineError(f"{to_text(grant.path)}: {problem.strerror}", "you need to reach what you grant") from None
     try:
         if found.detour:
             return f"nothing was granted on it: the program itself could have made it a symlink to {found.detour}"
         if not stat.S_ISDIR(os.fstat(found.fd).st_mode):
             access &= _FILE_ONLY
+        elif grant.scope is GrantScope.FILE:
+            access &= ~_FILE_ONLY  # on a directory alone they mean nothing, and the rule would hold for all files in it
+        if not access:
+            return ""
         ruleset.allow_path(f"/proc/self/fd/{found.fd}" if alone else grant.path, access)
     except LandlockError as problem:
         raise MachineError(f"{to_text(grant.path)}: {problem.strerror}", "no rule can stand on it: remove it") from None
