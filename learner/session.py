@@ -78,6 +78,7 @@ def record(
         kernel=platform.release(),
         started=round(time.time(), 3),
         masked=tuple(floor.masks) if floor is not None else (),
+        environment=tuple(sorted(name for name in os.environ if name.isascii() and name.isidentifier())),
     )
     if floor is not None:
         command = prepare_floor(floor).wrap(command)

@@ -31,6 +31,7 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     ``changing``: names that several runs, merged here, made differently (:func:`learner.volatile.changing_names`).
     They stand here because one run's part cannot be told from another's afterwards.
     ``masked``: sensitive objects that were hidden from the program, each with why it is one (:mod:`learner.floor`).
+    ``environment``: the names of the variables that it got, sorted, and nothing of what they held.
     """
 
     command: str
@@ -47,6 +48,7 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     prefix: str = ""
     xdg: tuple[tuple[str, str], ...] = ()
     masked: tuple[tuple[str, str], ...] = ()
+    environment: tuple[str, ...] = ()
 
     @property
     def variables(self) -> Variables:

@@ -47,6 +47,7 @@ WORKS, FAILS, UNKNOWN = 0, 1, 5
 @click.option("--list", "list_rules", is_flag=True, help="List the causes that can be told apart.")
 @enforcer_options
 @click.option("--json", "json_file", metavar="FILE|-", help="Write the diagnosis with stable keys here.")
+@click.option("--sarif", "sarif_file", metavar="FILE|-", help="Write it in SARIF 2.1.0, for code scanning, here.")
 @click.option("-v", "--verbose", is_flag=True, help="Name harmless denials, too.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
 def diagnose(
@@ -60,6 +61,7 @@ def diagnose(
     enforcer: str,
     require: tuple[str, ...],
     json_file: str | None,
+    sarif_file: str | None,
     verbose: bool,
     command: tuple[str, ...],
 ) -> int:
@@ -86,7 +88,7 @@ def diagnose(
             raise UsageError("--log runs nothing", "leave out the command, --profile and --apply")
         from learner.cli.diagnose_log import show_log
 
-        return show_log(log_file, json_file)
+        return show_log(log_file, json_file, sarif_file)
     words = words_after_dashes(command)
     if not words and profile is None:
         raise UsageError("no command was given", "put it after --, as in: sbx diagnose -- vibe")
@@ -94,11 +96,13 @@ def diagnose(
     if sandbox is not None:
         if apply_fix or not words:
             raise UsageError("--sandbox takes a command, and its fix is for you to add", "leave out --apply")
-        return _in_sandbox(words, sandbox, profile, variables, allow, timeout, json_file, verbose)
+        return _in_sandbox(words, sandbox, profile, variables, allow, timeout, json_file, sarif_file, verbose)
     file = profile_path(profile or name_for(words[0]))
     known = load(file, variables)
     words = words or (known.command,)
-    return _run(words, known, file, variables, enforcer, require, allow, timeout, apply_fix, json_file, verbose)
+    return _run(
+        words, known, file, variables, enforcer, require, allow, timeout, apply_fix, json_file, sarif_file, verbose
+    )
 
 
 def _run(
@@ -112,6 +116,7 @@ def _run(
     timeout: float | None,
     apply_fix: bool,
     json_file: str | None,
+    sarif_file: str | None,
     verbose: bool,
 ) -> int:
     # Imported here: --list and --log need neither tracer nor graph.
@@ -151,6 +156,8 @@ def _run(
         click.echo(f"sbx: {applied} grants added in {len(rounds) - 1} round(s): {outcome}", err=True)
     if json_file:
         emit_json(json_file, _document(rounds, shown, applied))
+    if sarif_file:
+        _emit_sarif(sarif_file, last, file, shown)
     if last.works:
         return WORKS
     return FAILS if last.cause else UNKNOWN
@@ -164,6 +171,7 @@ def _in_sandbox(
     allow: tuple[str, ...],
     timeout: float | None,
     json_file: str | None,
+    sarif_file: str | None,
     verbose: bool,
 ) -> int:
     """Under the user's own wrapper; the recorded run of a profile serves to compare, if there is one."""
@@ -182,6 +190,8 @@ def _in_sandbox(
     _show(found, variables, verbose, proposed)
     if json_file:
         emit_json(json_file, _document([found], variables, 0) | {"arguments": list(arguments(found.fix))})
+    if sarif_file:
+        _emit_sarif(sarif_file, found, "", variables)
     if found.works:
         return WORKS
     return FAILS if found.cause else UNKNOWN
@@ -203,6 +213,12 @@ def _document(rounds: list[Diagnosis], variables: Variables, applied: int) -> di
         "applied": applied,
         "rounds": [document(each, variables) for each in rounds],
     }
+
+
+def _emit_sarif(where: str, found: Diagnosis, file: str, variables: Variables) -> None:
+    from reports.diagnosis_sarif import of_diagnosis
+
+    emit_json(where, of_diagnosis(found, file, variables))
 
 
 def _list() -> int:

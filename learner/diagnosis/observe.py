@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from typing import NamedTuple
 
 from learner.derivation import Derived
 from learner.diagnosis.case import Case
@@ -21,6 +20,15 @@ from tracers.tracer import Command, TracerName
 
 USUAL = ("HOME", "PATH")
 """Variables without which many programs fail (environ(7))."""
+_A_SHELLS = frozenset({"_", "OLDPWD", "PWD", "SHLVL"})
+"""Variables that a shell sets for itself, differently each time (bash(1))."""
+
+
+def unset(good: Trace | None) -> tuple[str, ...]:
+    """Variables that this process lacks: of those that the recorded run had, where that is known; the usual first."""
+    known = good.header.environment if good is not None else ()
+    lacking = [name for name in known or USUAL if name not in os.environ and name not in _A_SHELLS]
+    return tuple(sorted(lacking, key=lambda name: (name not in USUAL, name)))
 
 
 class Watchdog:
@@ -102,14 +110,6 @@ def waits_for(pid: int) -> str:
     return f"{name} waits in the kernel (system call {call[0]})"
 
 
-class Observed(NamedTuple):
-    """``case``: what was seen; ``trace``: the run."""
-
-    case: Case
-    trace: Trace
-    seconds: float
-
-
 def observe(
     command: Command,
     policy: Policy,
@@ -118,7 +118,7 @@ def observe(
     good: Trace | None,
     wanted: Derived | None,
     timeout: float | None = None,
-) -> Observed:
+) -> Case:
     """Run ``command`` under ``policy`` by ``enforcer``. Raises MachineError, LaunchError."""
     foreign = isinstance(enforcer, Bwrap)  # its policy says what it shows, not what is wanted
     if not foreign:
@@ -130,7 +130,7 @@ def observe(
             run = record(confinement.wrap(command), make_tracer(TracerName.PTRACE), variables)
     finally:
         confinement.close()
-    case = Case(
+    return Case(
         command=os.path.basename(command.argv[0]),
         policy=policy,
         enforcer=enforcer,
@@ -141,10 +141,10 @@ def observe(
         launch_errno=run.end.launch_errno,
         good=good,
         wanted=wanted,
-        unset=tuple(name for name in USUAL if name not in os.environ),
+        unset=unset(good),
         waiting=dog.waiting,
         cwd=run.trace.header.cwd if foreign else "",
         own=frozenset({"bwrap"}) if foreign or enforcer.name == EnforcerName.BUBBLEWRAP else frozenset(),
         lineage=tuple(program.parent for program in run.trace.programs),
+        seconds=time.monotonic() - started,
     )
-    return Observed(case, run.trace, time.monotonic() - started)

@@ -9,6 +9,8 @@ from learner.diagnosis.rule import Rule, Said, name
 from tracers.events import Family, Operation, Transport
 
 _DNS = 53
+_NAMED = 6
+"""Variables that are named; more are counted."""
 _NAMESPACES = frozenset({Operation.MOUNT, Operation.NAMESPACE})
 _ENDS = {
     signal.SIGSYS: ("a system call that its seccomp filter forbids", "allow that call, or use another program"),
@@ -123,7 +125,9 @@ def _out_of_memory(case: Case) -> Said | None:
 def _environment(case: Case) -> Said | None:
     if not case.failed or not case.unset:
         return None
-    return Said(f"the command did not get {' and '.join(case.unset)} in its environment", "pass it on")
+    names = ", ".join(case.unset[:_NAMED]) + (f" and {len(case.unset) - _NAMED} more" if case.unset[_NAMED:] else "")
+    recorded = "" if case.good is None else ", as the recorded run did"
+    return Said(f"the command did not get {names} in its environment{recorded}", "pass it on")
 
 
 NETWORK = (
