@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from learner import temporary
 from learner.command import find
 from learner.diagnosis.case import Diagnosis
 from learner.diagnosis.session import Subject, examine, mended
@@ -269,6 +270,9 @@ class World:
     def reset(self) -> None:
         """Everything as it was at first."""
         os.chdir("/")
+        temporary_files = os.environ["TMPDIR"]
+        shutil.rmtree(temporary_files)
+        os.mkdir(temporary_files, 0o700)
         shutil.rmtree(self._top)
         subprocess.run(["cp", "-a", str(self._saved), str(self._top)], check=True)
         os.chdir(self.launch.cwd)
@@ -338,6 +342,8 @@ def ablate(program: Program, enforcer: EnforcerName, top: Path, most: int = 0) -
     """The results of all removals, or of at most ``most`` of them, evenly chosen."""
     world = World(top, program)
     whole_env = world.launch.env
+    whole_env["TMPDIR"] = str(top / f"sbx-{os.getuid()}")
+    temporary.use(whole_env["TMPDIR"])  # as sbx learn and sbx run do
     _be_in(whole_env)
     world.reset()
     command, variables = find(world.launch.words), Variables.here()
@@ -362,7 +368,7 @@ def ablate(program: Program, enforcer: EnforcerName, top: Path, most: int = 0) -
     policy = whole.profile.policy
     if found.case.status != expected or world.effect() != effect:
         raise SbxError(f"{program.name}, {enforcer}: the whole profile does not work: {found.cause}")
-    each = _removals(policy, whole_env, links=chosen.hides)
+    each = _removals(policy, {name: whole_env[name] for name in whole_env if name != "TMPDIR"}, links=chosen.hides)
     for removal in each[:: -(-len(each) // most)] if most else each:
         yield _tried(removal, whole, world, expected, effect)
     _be_in(whole_env)

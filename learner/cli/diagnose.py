@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from learner import temporary
+from learner.cli.ground import ground_options
 from learner.cli.options import allowed_paths, chosen, emit_json, enforcer_options, words_after_dashes
 from learner.cli.profiles import PROFILE
 from learner.command import find
@@ -23,6 +24,7 @@ WORKS, FAILS, UNKNOWN = 0, 1, 5
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--profile", type=PROFILE, help="The profile to run it under (default: the one of the command's name).")
+@ground_options
 @click.option(
     "--apply", "apply_fix", is_flag=True, help="Write the fix into the profile, and run again to see whether it works."
 )
@@ -52,6 +54,8 @@ WORKS, FAILS, UNKNOWN = 0, 1, 5
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
 def diagnose(
     profile: str | None,
+    level: str | None,
+    settings: str | None,
     apply_fix: bool,
     sandbox: str | None,
     timeout: float | None,
@@ -97,12 +101,32 @@ def diagnose(
         if apply_fix or not words:
             raise UsageError("--sandbox takes a command, and its fix is for you to add", "leave out --apply")
         return _in_sandbox(words, sandbox, profile, variables, allow, timeout, json_file, sarif_file, verbose)
-    file = profile_path(profile or name_for(words[0]))
-    known = load(file, variables)
-    words = words or (known.command,)
+    if level is not None or settings is not None:
+        if apply_fix:
+            raise UsageError("--apply writes into a profile, and a level is none", "learn one: sbx learn -- COMMAND")
+        words, known = _at_level(words, profile, level, settings, variables)
+        file = ""
+    else:
+        file = profile_path(profile or name_for(words[0]))
+        known = load(file, variables)
+        words = words or (known.command,)
     return _run(
         words, known, file, variables, enforcer, require, allow, timeout, apply_fix, json_file, sarif_file, verbose
     )
+
+
+def _at_level(
+    words: tuple[str, ...], name: str | None, level: str | None, settings: str | None, variables: Variables
+) -> tuple[tuple[str, ...], Profile]:
+    """The words and the profile of a run at a level, as `sbx run` would confine it."""
+    from learner.cli import ground as grounds
+
+    ground = grounds.find_ground(name, level, settings, words, variables)
+    if not ground.confined:
+        raise UsageError("level none confines nothing, so there is nothing to diagnose", "run it by itself")
+    ground = grounds.admitting(ground, find(ground.words))
+    grounds.enter(ground)
+    return ground.words, ground.profile
 
 
 def _run(
