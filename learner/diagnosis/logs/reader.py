@@ -7,9 +7,9 @@ from collections import deque
 from typing import BinaryIO, NamedTuple
 
 from learner.diagnosis.case import Certainty
-from learner.diagnosis.logs.lines import lines
+from learner.diagnosis.logs.lines import lines, whole
 from learner.diagnosis.logs.shapes import Message
-from learner.diagnosis.logs.table import read
+from learner.diagnosis.logs.table import messages
 from learner.policy import Grant, NetworkAction, NetworkGrant, Right, Scope
 from tracers.events import Operation, Transport
 
@@ -70,10 +70,13 @@ def read_log(stream: BinaryIO) -> Log:
     found: dict[Message, tuple[int, int]] = {}
     before: deque[str] = deque(maxlen=_BEFORE)
     more = number = 0
-    for number, line in enumerate(lines(stream), 1):
-        message = read(line)
-        if message is not None:
-            message = _with_frame(message, before)
+    for number, line in enumerate(whole(lines(stream)), 1):
+        said = list(messages(line))
+        # A line that was wrapped, or a document whose members stand on lines of their own.
+        if not said and before and before[-1]:
+            said = list(messages(before[-1] + line))
+        for each in said:
+            message = _with_frame(each, before)
             if message in found:
                 first, times = found[message]
                 found[message] = (first, times + 1)
@@ -81,7 +84,7 @@ def read_log(stream: BinaryIO) -> Log:
                 found[message] = (number, 1)
             else:
                 more += 1
-        before.append(line[:400])
+        before.append("" if said else line[:400])
     entries = [Entry(message, first, times) for message, (first, times) in found.items()]
     return Log(tuple(sorted(entries, key=_rank)), more, number)
 
