@@ -43,12 +43,11 @@ def _apart(case: Case, found: list[Finding], places: Map) -> tuple[list[Finding]
     """Causes, the most likely first, and what did no harm."""
     if case.good is not None:
         harmful = [one for one in found if one.trouble and (_lost(case, one.trouble, places) or _ends_it(case, one))]
-        if not case.failed:
-            harmful = [one for one in harmful if _meant(case, one)]
+        meant = [one for one in harmful if _meant(case, one)]
+        harmful = meant if meant or not case.failed else harmful
         harmful.sort(
             key=lambda one: (
                 one.severity,
-                not _meant(case, one),
                 not (one.trouble and one.trouble.recorded),
                 not _matters(one, places),
                 _at(one),

@@ -70,7 +70,8 @@ def troubles(case: Case) -> tuple[Trouble, ...]:
         elif _label(case, access) not in case.own:
             found += _other(case, known, settled, position)
     found = _one_search(found)
-    if case.failed and case.good is not None and not any(one.refused for one in found):
+    missed = (one for one in found if one.refused and one.recorded and one.access.operation not in ASKING)
+    if case.failed and case.good is not None and not any(missed):
         found += _not_tried(case)
     return tuple(found)
 
@@ -100,10 +101,18 @@ def _one_search(found: list[Trouble]) -> list[Trouble]:
 
 
 def _not_tried(case: Case) -> Iterator[Trouble]:
-    """Endpoints and names that the recorded run reached, and this one never asked for: it had no socket to ask with."""
+    """Endpoints and names that the recorded run reached, and this one never asked for: it had no socket to ask with.
+
+    And calls that a filter refused: that comes before any tracer is asked, so it is not seen.
+    """
     assert case.good is not None
     reached = {(a.operation, a.object) for a in case.accesses}
     for access in case.good.accesses:
+        if access.operation in _NESTED and case.enforcer.hides and access.meaning is Meaning.DONE:
+            if (access.operation, access.object) not in reached:
+                told = msgspec.structs.replace(access, program=0, outcome=errno.EPERM)
+                yield Trouble(told, "the command", 0, access.object, access.object, recorded=True, exists=False)
+            continue
         if access.endpoint is None and access.operation is not Operation.RESOLVE:
             continue
         if access.meaning is not Meaning.DONE or (access.operation, access.object) in reached:
@@ -155,7 +164,8 @@ def _exec(case: Case, known: _Known, access: Access, position: int, ran: set[str
             if linked and access.outcome in _NOTHING:
                 links = next(chain for chain in chains if linked in dict(chain))
                 return Trouble(access, label, position, linked, linked, Right.EXEC, Role.LINK, links, recorded)
-    return Trouble(access, label, position, last.path, last.path, NO_RIGHT, last.role, last.links, recorded, last.there)
+    links = _walked(case, access) if last is way[0] else last.links
+    return Trouble(access, label, position, last.path, last.path, NO_RIGHT, last.role, links, recorded, last.there)
 
 
 def _hidden_link(case: Case, links: tuple[tuple[str, str], ...]) -> str:

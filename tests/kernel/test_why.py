@@ -22,7 +22,7 @@ from tracers.events import Operation, Transport
 
 pytestmark = pytest.mark.kernel
 
-QUERIES = int(os.environ.get("SBX_TEST_WHY_QUERIES", "3400"))
+QUERIES = int(os.environ.get("SBX_TEST_WHY_QUERIES", "2000"))
 """For each enforcer."""
 _A_WORLD = 100
 _NAMES = ("a", "b", ".env", ".ssh", "id_ed25519", "x y", "new\nline", "\udcff", "-o", "*")

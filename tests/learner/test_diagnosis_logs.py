@@ -254,6 +254,9 @@ def test_messages_beyond_those_kept_are_counted() -> None:
     text = "".join(f"cat: /x/{n}: Permission denied\n" for n in range(KEPT + 7))
     log = read_log(io.BytesIO(text.encode()))
     assert (len(log.entries), log.more) == (KEPT, 7)
+    absent = "".join(f"cat: /y/{n}: No such file or directory\n" for n in range(2 * KEPT))
+    log = read_log(io.BytesIO(absent.encode() + b"cat: /x: Permission denied\n"))
+    assert (log.entries[0].message.path, len(log.entries), log.more) == ("/x", KEPT + 1, KEPT)
 
 
 @given(st.binary(max_size=2 * LONGEST))

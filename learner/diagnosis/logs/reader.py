@@ -14,7 +14,7 @@ from learner.policy import Grant, NetworkAction, NetworkGrant, Right, Scope
 from tracers.events import Operation, Transport
 
 KEPT = 200
-"""Distinct messages that are remembered; more are counted."""
+"""Distinct refusals that are remembered, and distinct other messages; more are counted."""
 _BEFORE = 6
 """Lines before a Python exception in which the call stands that raised it."""
 _TELLING = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV})
@@ -67,7 +67,8 @@ class Log(NamedTuple):
 
 def read_log(stream: BinaryIO) -> Log:
     """What a log says."""
-    found: dict[Message, tuple[int, int]] = {}
+    # Apart, so that no number of things that are only missing takes the place of a refusal.
+    told: dict[bool, dict[Message, tuple[int, int]]] = {False: {}, True: {}}
     before: deque[str] = deque(maxlen=_BEFORE)
     more = number = 0
     for number, line in enumerate(whole(lines(stream)), 1):
@@ -77,6 +78,7 @@ def read_log(stream: BinaryIO) -> Log:
             said = list(messages(before[-1] + line))
         for each in said:
             message = _with_frame(each, before)
+            found = told[message.errno in _TELLING]
             if message in found:
                 first, times = found[message]
                 found[message] = (first, times + 1)
@@ -85,7 +87,7 @@ def read_log(stream: BinaryIO) -> Log:
             else:
                 more += 1
         before.append("" if said else line[:400])
-    entries = [Entry(message, first, times) for message, (first, times) in found.items()]
+    entries = [Entry(message, *seen) for found in told.values() for message, seen in found.items()]
     return Log(tuple(sorted(entries, key=_rank)), more, number)
 
 
