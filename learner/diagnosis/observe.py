@@ -20,14 +20,16 @@ from tracers.tracer import Command, TracerName
 
 USUAL = ("HOME", "PATH")
 """Variables without which many programs fail (environ(7))."""
-_A_SHELLS = frozenset({"_", "OLDPWD", "PWD", "SHLVL"})
-"""Variables that a shell sets for itself, differently each time (bash(1))."""
+_A_SESSIONS = frozenset(
+    {"_", "OLDPWD", "PWD", "SHLVL", "SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "STY", "TMUX", "TMUX_PANE", "WINDOWID"}
+)
+"""Variables of one shell, terminal or login (bash(1), ssh(1), tmux(1), screen(1)): nothing works because of them."""
 
 
 def unset(good: Trace | None) -> tuple[str, ...]:
     """Variables that this process lacks: of those that the recorded run had, where that is known; the usual first."""
     known = good.header.environment if good is not None else ()
-    lacking = [name for name in known or USUAL if name not in os.environ and name not in _A_SHELLS]
+    lacking = [name for name in known or USUAL if name not in os.environ and name not in _A_SESSIONS]
     return tuple(sorted(lacking, key=lambda name: (name not in USUAL, name)))
 
 

@@ -140,7 +140,6 @@ NETWORK = (
     Rule("system-call", "a system call is refused (seccomp: EPERM, ENOSYS)", Severity.QUIET, _call),
 )
 ENDS = (
-    Rule("waiting", "the command hangs: what it waits for", Severity.USUAL, None, _waiting),
     Rule("out-of-memory", "killed by SIGKILL: memory ran out", Severity.USUAL, None, _out_of_memory, Certainty.LIKELY),
     Rule("killed", "killed by a signal (SIGSYS: seccomp)", Severity.USUAL, None, _killed, Certainty.LIKELY),
     Rule(
@@ -151,5 +150,6 @@ ENDS = (
         _environment,
         Certainty.LIKELY,
     ),
+    Rule("waiting", "the command hangs: what it waits for", Severity.USUAL, None, _waiting),
     Rule("setuid", "a setuid program under no_new_privs", Severity.USUAL, None, _setuid, Certainty.POSSIBLE),
 )

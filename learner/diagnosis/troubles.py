@@ -20,6 +20,7 @@ from tracers.events import Operation
 ASKING = frozenset({Operation.STAT, Operation.READLINK, Operation.CHDIR, Operation.GETXATTR, Operation.WATCH})
 """Operations that take no right: where names are not hidden, they work on everything."""
 _NOTHING = (errno.ENOENT, errno.ENOTDIR)
+_NO_SUCH_COMMAND = 127
 _LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ELOOP})
 _NESTED = frozenset({Operation.MOUNT, Operation.NAMESPACE, Operation.PTRACE, Operation.IO_URING, Operation.FOREIGN})
 _LAUNCH_ERRNOS = frozenset({errno.ENOEXEC, errno.E2BIG, errno.ELIBBAD, errno.ETXTBSY, errno.EINVAL, errno.ELOOP})
@@ -252,12 +253,22 @@ def _path(
         right = Right.LIST if there.kind is Kind.DIRECTORY else Right.READ
         if access.outcome in _NOTHING and not case.policy.rights_on(there.object):
             subject = there.object
+            if _was_to_run(case, subject):
+                run = msgspec.structs.replace(access, operation=Operation.EXEC)
+                yield Trouble(run, label, position, subject, subject, Right.EXEC, Role.ITSELF, links, recorded)
+                return
             yield Trouble(access, label, position, subject, subject, right, Role.ITSELF, links, recorded)
             return
         if access.outcome in _NOTHING:
             return
     exists = bool(case.machine.mode(there.object))
     yield Trouble(access, label, position, there.object, there.object, NO_RIGHT, Role.ITSELF, links, recorded, exists)
+
+
+def _was_to_run(case: Case, path: str) -> bool:
+    """Whether a program was looked for: shells ask where it is first, and end with 127 if it is nowhere (sh(1))."""
+    mode = case.machine.mode(path)
+    return case.status == _NO_SUCH_COMMAND and stat.S_ISREG(mode) and bool(mode & 0o111)
 
 
 def _access_mode(right: Right) -> int:

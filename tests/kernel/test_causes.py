@@ -92,6 +92,9 @@ CAUSES = (
     ),
     Cause("not-found", PYTHON + "if fail: os.execv('{top}/none', ['s'])"),
     Cause("arguments", PYTHON + "if fail: os.execv('/bin/true', ['x' * 3_000_000])"),
+    Cause(
+        "program-hidden", SHELL + "[ $# = 0 ] || sleep 0", enforcer=LAYERED, rights=Right.LIST, shown="/usr/bin/sleep"
+    ),
     Cause("program-hidden", SHELL + "{top}/tool2", "tool2", prepare=script("tool2", SHELL)),
     Cause(
         "program-link",
@@ -223,7 +226,7 @@ def test_a_program_that_fails_of_it(cause: Cause, scratch: Path, monkeypatch: py
         found = _diagnosed(cause, home, top, monkeypatch)
     assert found.cause is not None
     assert found.cause.rule == cause.rule, found.cause.sentence
-    assert cause.shown in found.cause.sentence
+    assert cause.shown in found.cause.sentence, found.cause.sentence
 
 
 def _diagnosed(cause: Cause, home: Path, top: Path, monkeypatch: pytest.MonkeyPatch) -> Diagnosis:
@@ -239,7 +242,8 @@ def _diagnosed(cause: Cause, home: Path, top: Path, monkeypatch: pytest.MonkeyPa
         kept = (Grant(stays, Scope.TREE, cause.rights, ()),) if cause.rights else ()
         policy = Policy((*left, *kept), policy.network, tuple(link for link in policy.links if link != lacks))
     elif not cause.offline:
-        every = tuple(Grant(path, Scope.TREE, cause.rights or ~Right(0), ()) for path in (str(top), "/usr/bin"))
+        paths = [str(top)] if cause.rights else [str(top), "/usr/bin"]
+        every = tuple(Grant(path, Scope.TREE, cause.rights or ~Right(0), ()) for path in paths)
         policy = Policy((*policy.grants, *every), policy.network, policy.links)
     if cause.offline:
         policy = Policy(policy.grants, (), policy.links)
