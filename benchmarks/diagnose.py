@@ -238,7 +238,9 @@ def _agent(name: str) -> Callable[[Path], Launch]:
             config = top / "home/.vibe/config.toml"
             config.rename(dotfiles / "config.toml")
             config.symlink_to(dotfiles / "config.toml")
-        words = tuple(value for key, value in rows if key == "arg")
+        # Where mini writes this by default; beside home and project it would only be the testbed's own path.
+        default = {f"{top}/mini.traj.json": f"{top}/home/.config/mini-swe-agent/last_mini_run.traj.json"}
+        words = tuple(default.get(value, value) for key, value in rows if key == "arg")
         theirs = dict(value.split("=", 1) for key, value in rows if key == "env")
         return Launch(words, top / "proj", theirs)
 

@@ -267,6 +267,6 @@ def test_every_other_cause_is_known_by_its_rule_alone() -> None:
     elsewhere = {
         "other-program", "shebang-hidden", "loader-hidden", "loader-missing", "waiting",
         "noexec", "permissions", "setuid", "system-call", "unreachable", "cache", "current-directory", "swallowed",
-        "link-hidden", "replacing",
+        "link-hidden", "replacing", "came-later",
     }  # fmt: skip
     assert {rule.name for rule in RULES} - {cause.rule for cause in CAUSES} <= elsewhere
