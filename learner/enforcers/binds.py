@@ -164,7 +164,10 @@ class _Planner:
         path, scope = key
         if is_within(path, "/proc"):
             return
-        if not stat.S_ISDIR(self._view.mode(path)):
+        if stat.S_ISSOCK(self._view.mode(path)) and not rights & Right.CONNECT:
+            if rights & Right.ATTRIBUTES:
+                self._gaps.add(Gap(to_text(path), "what is shown of a socket can be connected to: closed"))
+        elif not stat.S_ISDIR(self._view.mode(path)):
             if rights & _ON_FILES:
                 self._add_bind(path, bool(rights & _WRITES))
         elif scope is Scope.TREE and rights & ~Right.LIST:
