@@ -1,14 +1,18 @@
-"""How often `sbx diagnose` names the right cause: each grant of a working profile is removed in turn.
+"""How often `sbx diagnose` names the right cause: each thing that a working profile gives is taken away in turn.
 
-For each program and enforcer: learn it, reduce the profile to what the kernel proves to be needed, remove one grant (a
-whole one, on a path or of the network), run the command under what is left, diagnose, apply the fix, run again. A
-removal that changes neither the exit status nor the effect counts apart.
+For each program and enforcer: learn it, reduce the profile to what the kernel proves to be needed, take away one grant
+(on a path, a device or of the network), one symlink or one environment variable, run the command under what is left,
+diagnose, apply the fix, run again. What changes neither the exit status nor the effect is counted apart: *not broken*.
 
-    python benchmarks/diagnose.py [--only git,python] [--enforcer landlock] [-v]
+    python benchmarks/diagnose.py [--only git,python] [--enforcer landlock] [--most 10] [-v]
+
+Agents (vibe3, vibe226, vibe2, uvvibe, pi, mini) are those that the testbed's setup.sh installed; TESTBED says where its
+run_agent.sh is.
 """
 
 import argparse
 import atexit
+import enum
 import hashlib
 import os
 import shutil
@@ -24,50 +28,105 @@ from typing import NamedTuple
 
 import msgspec
 
+from learner import temporary
 from learner.command import find
 from learner.diagnosis.case import Diagnosis
 from learner.diagnosis.session import Subject, examine, mended
 from learner.enforcers.choice import EnforcerName, choose
 from learner.errors import SbxError
 from learner.minimal import minimal
+from learner.places import is_within
 from learner.policy import Grant, NetworkGrant, Policy, Scope
 from learner.profile import Profile
 from learner.session import derive, make_tracer, record
 from learner.variables import Variables
 from tracers.tracer import TracerName
 
-AnyGrant = Grant | NetworkGrant
+TESTBED = Path(os.environ.get("TESTBED", "/work/shared/testbed"))
+INSTALLED = Path(os.environ.get("AGENTS") or Path.home() / ".cache/sbx-testbed")
 LIMIT = 60.0
 """Seconds that a run may take; some programs wait for a network that is refused."""
 ROUNDS = 4
 """How often the whole profile may be mended before the removals begin."""
+PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+class Launch(NamedTuple):
+    """What to start, where, and in which environment."""
+
+    words: tuple[str, ...]
+    cwd: Path
+    env: dict[str, str]
 
 
 class Program(NamedTuple):
-    """Something to run: ``prepare`` lays out home and project, ``effect`` says what a run left in them."""
+    """Something to run. ``prepare`` lays it out in an empty directory; ``effect``: names there, whose content counts.
+
+    ``held_out``: not looked at while the rules were mended.
+    """
 
     name: str
-    words: tuple[str, ...]
-    prepare: Callable[[Path, Path], None]
+    prepare: Callable[[Path], Launch]
     effect: tuple[str, ...]
-    """Names in the project whose content is the effect."""
+    held_out: bool = False
+
+
+class Sort(enum.StrEnum):
+    """What is taken away."""
+
+    PATH = "path"
+    DEVICE = "device"
+    NETWORK = "network"
+    LINK = "link"
+    VARIABLE = "variable"
+
+
+class Removal(NamedTuple):
+    """One thing that is taken away: a grant, or the name of a symlink or variable."""
+
+    sort: Sort
+    what: Grant | NetworkGrant | str
+
+    def __str__(self) -> str:
+        if isinstance(self.what, Grant):
+            return f"{self.what.path} {self.what.scope} {self.what.rights}"
+        return f"{self.what.host}:{self.what.port}" if isinstance(self.what, NetworkGrant) else self.what
+
+    def apply(self, policy: Policy) -> Policy:
+        """``policy`` without it."""
+        return Policy(
+            tuple(g for g in policy.grants if g != self.what),
+            tuple(n for n in policy.network if n != self.what),
+            tuple(link for link in policy.links if link != self.what),
+        )
 
 
 class Result(NamedTuple):
-    """One removal. ``broke``: whether the command failed or did something else; ``quiet``: nothing changed."""
+    """One removal. ``broke``: whether the command failed or did something else; ``beyond``: seconds after the run."""
 
-    program: str
-    enforcer: str
-    removed: AnyGrant
+    removed: Removal
     broke: bool
     named: bool
     mended: bool
     broader: bool
-    seconds: float
+    beyond: float
     said: str
 
 
-def _python(home: Path, project: Path) -> None:
+def _home(top: Path) -> tuple[Path, Path]:
+    """The home directory and the project of a small program."""
+    home = top / "home"
+    project = home / "project"
+    project.mkdir(parents=True)
+    return home, project
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {"HOME": str(home), "PATH": PATH}
+
+
+def _python(top: Path) -> Launch:
+    home, project = _home(top)
     dotfiles = home / "dotfiles"
     dotfiles.mkdir()
     (dotfiles / "tool.toml").write_text("name = 'ada'\n")
@@ -92,15 +151,18 @@ def _python(home: Path, project: Path) -> None:
         "print(sorted(os.listdir('.')))\n"
     )
     script.chmod(0o755)
+    return Launch((str(script),), project, _environment(home))
 
 
-def _git(home: Path, project: Path) -> None:
+def _git(top: Path) -> Launch:
+    home, project = _home(top)
     (home / ".gitconfig").write_text("[user]\n\tname = Ada\n\temail = ada@example.org\n")
     (project / "file").write_text("one\n")
     (project / "commit").write_text(
         "#!/bin/sh\nset -e\ngit init -q .\ngit add file\ngit commit -q -m first\ngit log --format=%s > log\n"
     )
     (project / "commit").chmod(0o755)
+    return Launch((f"{project}/commit",), project, _environment(home))
 
 
 _C = """
@@ -116,15 +178,18 @@ int main(int argc, char **argv) {
 """
 
 
-def _compiled(home: Path, project: Path) -> None:
+def _compiled(top: Path) -> Launch:
+    home, project = _home(top)
     source = home / "root.c"
     source.write_text(_C)
     (home / "bin").mkdir()
     subprocess.run(["gcc", "-o", str(home / "bin/tool"), str(source), "-lm"], check=True)
     (project / "number").write_text("27\n")
+    return Launch((f"{home}/bin/tool",), project, _environment(home))
 
 
-def _node(home: Path, project: Path) -> None:
+def _node(top: Path) -> Launch:
+    home, project = _home(top)
     (home / "bin").mkdir()
     (home / ".toolrc.json").write_text('{"greeting": "hello"}')
     modules = home / "lib/node_modules/pad"
@@ -139,83 +204,86 @@ def _node(home: Path, project: Path) -> None:
         "fs.writeFileSync('out.txt', pad(rc.greeting))\n"
     )
     script.chmod(0o755)
+    return Launch((str(script),), project, _environment(home))
 
 
-_CONFIG = """\
-active_model = "stub"
-enable_update_checks = false
-enable_auto_update = false
-enable_telemetry = false
-[[providers]]
-name = "stub"
-api_base = "{url}/v1"
-api_key_env_var = "STUB_API_KEY"
-backend = "generic"
-api_style = "openai"
-[[models]]
-name = "stub-model"
-provider = "stub"
-alias = "stub"
-"""
-
-
-def _vibe(home: Path, project: Path) -> None:
-    """A config that is a link into dotfiles, a git project, and a scripted model that listens till the end."""
-    told = Path(tempfile.mkdtemp()) / "port"
-    stub = Path(__file__).resolve().parent.parent / "fixtures/stub_model.py"
-    # No child of ours: a trace ends when all children of its process have, and takes them along.
-    start = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdin=-3, stdout=-3, stderr=-3).pid)"
-    words = [sys.executable, "-c", start, sys.executable, str(stub), "--port-file", str(told)]
-    server = int(subprocess.run(words, capture_output=True, check=True).stdout)
-    atexit.register(os.kill, server, signal.SIGTERM)
-    while not told.exists():
-        time.sleep(0.05)
+def _npm(top: Path) -> Launch:
+    home, project = _home(top)
     (home / "dotfiles").mkdir()
-    (home / "dotfiles/config.toml").write_text(_CONFIG.format(url=f"http://127.0.0.1:{told.read_text().strip()}"))
-    (home / ".vibe").mkdir()
-    (home / ".vibe/config.toml").symlink_to(home / "dotfiles/config.toml")
-    (project / "README.md").write_text("# A scratch project\n")
-    subprocess.run(["git", "init", "-q", str(project)], check=True)
+    (home / "dotfiles/npmrc").write_text("update-notifier=false\nfund=false\n")
+    (home / ".npmrc").symlink_to("dotfiles/npmrc")
+    package = '{"name": "pad", "version": "1.0.0", "scripts": {"build": "node build.js > built"}}\n'
+    (project / "package.json").write_text(package)
+    (project / "build.js").write_text("console.log(require('os').EOL.length)\n")
+    return Launch(("npm", "run", "build", "--silent"), project, _environment(home))
 
 
-VIBE = os.environ.get("SBX_TEST_VIBE", "")
-_TASK = "Read README.md, write hello.txt, run git status, then stop."
+def _agent(name: str) -> Callable[[Path], Launch]:
+    """An agent of the testbed, and its scripted model, which listens till the end. vibe's config is a link."""
 
-PROGRAMS = (
-    Program("python", ("{home}/bin/tool",), _python, ("out.json", "../state/log")),
-    Program("git", ("{project}/commit",), _git, ("log",)),
-    Program("c", ("{home}/bin/tool",), _compiled, ("root",)),
-    Program("node", ("{home}/bin/tool",), _node, ("out.txt",)),
-    *([Program("vibe", (VIBE, "-p", _TASK, "--max-turns", "10"), _vibe, ("hello.txt",))] if VIBE else []),
+    def prepare(top: Path) -> Launch:
+        dotfiles = top / "home/dotfiles"
+        if "vibe" in name:
+            dotfiles.mkdir(parents=True)
+            (top / "home/.vibe").mkdir()
+        env = {**os.environ, "AGENTS": str(INSTALLED), "RUN": str(top), "KEEP": "1", "PRINT": "1"}
+        script = [str(TESTBED / "run_agent.sh"), "vibe3" if name == "uvvibe" else name]
+        if name == "uvvibe":
+            env["VIBE"] = str(INSTALLED / "uvhome/.local/bin/vibe")
+        made = subprocess.run(script, env=env, capture_output=True, text=True, check=True)
+        rows = [line.split("\t", 1) for line in made.stdout.splitlines() if "\t" in line]
+        [stub] = [int(value) for key, value in rows if key == "stub_pid"]
+        atexit.register(os.kill, stub, signal.SIGTERM)
+        if "vibe" in name:
+            config = top / "home/.vibe/config.toml"
+            config.rename(dotfiles / "config.toml")
+            config.symlink_to(dotfiles / "config.toml")
+        # Where mini writes this by default; beside home and project it would only be the testbed's own path.
+        default = {f"{top}/mini.traj.json": f"{top}/home/.config/mini-swe-agent/last_mini_run.traj.json"}
+        words = tuple(default.get(value, value) for key, value in rows if key == "arg")
+        theirs = dict(value.split("=", 1) for key, value in rows if key == "env")
+        return Launch(words, top / "proj", theirs)
+
+    return prepare
+
+
+_SMALL = (
+    Program("python", _python, ("home/project/out.json", "home/state/log")),
+    Program("git", _git, ("home/project/log",)),
+    Program("c", _compiled, ("home/project/root",)),
+    Program("node", _node, ("home/project/out.txt",)),
+    Program("npm", _npm, ("home/project/built",), held_out=True),
 )
+AGENTS = ("vibe3", "vibe226", "vibe2", "uvvibe", "pi", "mini")
+_HELD_OUT = ("pi", "mini")
+PROGRAMS = (*_SMALL, *(Program(name, _agent(name), ("proj/hello.txt",), name in _HELD_OUT) for name in AGENTS))
 
 
 class World:
-    """A home and a project at the same paths, laid out anew before each run."""
+    """The directory of a program, laid out anew before each run."""
 
     def __init__(self, top: Path, program: Program) -> None:
-        self.home, self.project = top / "home", top / "home/project"
-        self._saved = top / "saved"
-        self._program = program
-        self.project.mkdir(parents=True)
-        program.prepare(self.home, self.project)
-        subprocess.run(["cp", "-a", str(self.home), str(self._saved)], check=True)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        places = {"home": str(self.home), "project": str(self.project)}
-        return tuple(word.format(**places) for word in self._program.words)
+        self._top, self._saved = top / "world", top / "saved"
+        self._effect = program.effect
+        self._top.mkdir(parents=True)
+        self.launch = program.prepare(self._top)
+        subprocess.run(["cp", "-a", str(self._top), str(self._saved)], check=True)
 
     def reset(self) -> None:
+        """Everything as it was at first."""
         os.chdir("/")
-        shutil.rmtree(self.home)
-        subprocess.run(["cp", "-a", str(self._saved), str(self.home)], check=True)
-        os.chdir(self.project)
+        temporary_files = os.environ["TMPDIR"]
+        shutil.rmtree(temporary_files)
+        os.mkdir(temporary_files, 0o700)
+        shutil.rmtree(self._top)
+        subprocess.run(["cp", "-a", str(self._saved), str(self._top)], check=True)
+        os.chdir(self.launch.cwd)
 
     def effect(self) -> str:
+        """What the last run left."""
         digest = hashlib.sha256()
-        for name in self._program.effect:
-            file = self.project / name
+        for name in self._effect:
+            file = self._top / name
             digest.update(file.read_bytes() if file.exists() else b"absent")
         return digest.hexdigest()
 
@@ -235,40 +303,52 @@ def _apart() -> Iterator[None]:
             os.close(descriptor)
 
 
-def _without(policy: Policy, grant: AnyGrant) -> Policy:
-    if isinstance(grant, NetworkGrant):
-        return msgspec.structs.replace(policy, network=tuple(n for n in policy.network if n != grant))
-    return msgspec.structs.replace(policy, grants=tuple(g for g in policy.grants if g != grant))
+def _removals(policy: Policy, env: dict[str, str], *, links: bool) -> list[Removal]:
+    """All that can be taken away. ``links``: where names are hidden, symlinks are among it."""
+    found = [Removal(Sort.DEVICE if is_within(g.path, "/dev") else Sort.PATH, g) for g in policy.grants]
+    found += [Removal(Sort.NETWORK, n) for n in policy.network]
+    found += [Removal(Sort.LINK, link) for link in policy.links if links]
+    return [*found, *(Removal(Sort.VARIABLE, name) for name in sorted(env))]
 
 
-def _within(fix: Policy, removed: AnyGrant) -> bool:
+def _within(fix: Policy, removed: Removal) -> bool:
     """Whether a fix grants nothing beyond what was removed."""
-    if isinstance(removed, NetworkGrant):
-        return not fix.grants and all((n.host, n.port) == (removed.host, removed.port) for n in fix.network)
-    return not fix.network and all(
-        removed.covers(g.path)
-        and (removed.scope is Scope.TREE or g.scope is Scope.FILE)
-        and not g.rights & ~removed.rights
-        for g in fix.grants
-    )
+    what = removed.what
+    if isinstance(what, NetworkGrant):
+        return not fix.grants and all((n.host, n.port) == (what.host, what.port) for n in fix.network)
+    if isinstance(what, Grant):
+        return not fix.network and all(
+            what.covers(g.path) and (what.scope is Scope.TREE or g.scope is Scope.FILE) and not g.rights & ~what.rights
+            for g in fix.grants
+        )
+    on_it = all(g.path == what and g.scope is Scope.FILE for g in fix.grants)
+    return not fix.network and (on_it if removed.sort is Sort.LINK else not fix.grants)
 
 
-def _names(found: Diagnosis, removed: AnyGrant) -> bool:
+def _names(found: Diagnosis, removed: Removal) -> bool:
     """Whether the root cause is about what was removed."""
     trouble = found.cause.trouble if found.cause else None
+    what = removed.what
+    if removed.sort is Sort.VARIABLE:
+        return found.cause is not None and found.cause.rule == "environment" and str(what) in found.cause.sentence
     if trouble is None:
         return False
-    if isinstance(removed, NetworkGrant):
+    if isinstance(what, NetworkGrant):
         return trouble.access.endpoint is not None
-    return removed.covers(trouble.anchor) or removed.covers(trouble.subject) or removed.path.startswith(trouble.subject)
+    if isinstance(what, Grant):
+        return what.covers(trouble.anchor) or what.covers(trouble.subject) or what.path.startswith(trouble.subject)
+    return trouble.subject == what or what in dict(trouble.links)
 
 
 def ablate(program: Program, enforcer: EnforcerName, top: Path, most: int = 0) -> Iterator[Result]:
     """The results of all removals, or of at most ``most`` of them, evenly chosen."""
     world = World(top, program)
-    os.environ |= {"HOME": str(world.home), "PATH": "/usr/local/bin:/usr/bin:/bin", "STUB_API_KEY": "none"}
+    whole_env = world.launch.env
+    whole_env["TMPDIR"] = str(top / f"sbx-{os.getuid()}")
+    temporary.use(whole_env["TMPDIR"])  # as sbx learn and sbx run do
+    _be_in(whole_env)
     world.reset()
-    command, variables = find(world.words), Variables.here()
+    command, variables = find(world.launch.words), Variables.here()
     with _apart():
         run = record(command, make_tracer(TracerName.PTRACE), variables)
     expected, effect = run.end.status, world.effect()
@@ -277,8 +357,8 @@ def ablate(program: Program, enforcer: EnforcerName, top: Path, most: int = 0) -
     derived = derive(run.trace, frozenset()).policy
     labelled = [(a, run.trace.programs[a.program].label) for a in run.trace.accesses]
     policy = minimal(labelled, derived, chosen).policy
-    profile = Profile(name=program.name, command=world.words[0], policy=policy)
-    whole = Subject(command, profile, chosen, variables, run.trace)
+    profile = Profile(name=program.name, command=world.launch.words[0], policy=policy)
+    whole = Subject(command, profile, chosen, variables, run.trace, timeout=LIMIT)
     for _ in range(ROUNDS):  # what an enforcer needs beyond the recording (links) is to be found by a diagnosis, too
         world.reset()
         with _apart():
@@ -289,40 +369,43 @@ def ablate(program: Program, enforcer: EnforcerName, top: Path, most: int = 0) -
         print(f"    mended first: {found.cause.sentence if found.cause else ''}", file=sys.stderr)
     policy = whole.profile.policy
     if found.case.status != expected or world.effect() != effect:
-        yield Result(
-            program.name,
-            enforcer,
-            Grant("-", Scope.FILE, policy.grants[0].rights, ()),
-            True,
-            False,
-            False,
-            False,
-            0,
-            f"whole profile: {found.cause}",
-        )
-    each = (*policy.grants, *policy.network)
-    for grant in each[:: -(-len(each) // most)] if most else each:
-        subject = whole._replace(profile=msgspec.structs.replace(whole.profile, policy=_without(policy, grant)))
+        raise SbxError(f"{program.name}, {enforcer}: the whole profile does not work: {found.cause}")
+    each = _removals(policy, {name: whole_env[name] for name in whole_env if name != "TMPDIR"}, links=chosen.hides)
+    for removal in each[:: -(-len(each) // most)] if most else each:
+        yield _tried(removal, whole, world, expected, effect)
+    _be_in(whole_env)
+
+
+def _tried(removal: Removal, whole: Subject, world: World, expected: int, effect: str) -> Result:
+    """What comes of one removal."""
+    less = removal.apply(whole.profile.policy)
+    subject = whole._replace(profile=msgspec.structs.replace(whole.profile, policy=less))
+    _be_in({name: value for name, value in world.launch.env.items() if name != removal.what})
+    world.reset()
+    started = time.monotonic()
+    try:
+        with _apart():
+            found = examine(subject)
+    except SbxError as problem:
+        return Result(removal, True, False, False, False, 0, str(problem))
+    beyond = time.monotonic() - started - found.case.seconds
+    broke = found.case.status != expected or world.effect() != effect
+    named = _names(found, removal)
+    works = False
+    if broke and (found.fix.grants_something or (named and removal.sort is Sort.VARIABLE)):
+        if named and removal.sort is Sort.VARIABLE:
+            _be_in(world.launch.env)
         world.reset()
-        started = time.monotonic()
-        try:
-            with _apart():
-                found = examine(subject._replace(timeout=LIMIT))
-        except SbxError as problem:
-            yield Result(program.name, enforcer, grant, True, False, False, False, 0, str(problem))
-            continue
-        seconds = time.monotonic() - started
-        broke = found.case.status != expected or world.effect() != effect
-        works = False
-        if found.fix.grants_something:
-            world.reset()
-            with _apart():
-                again = examine(mended(subject, found))
-            works = again.case.status == expected and world.effect() == effect
-        named = _names(found, grant)
-        broader = not _within(found.fix.policy, grant)
-        said = f"{found.cause.rule}: {found.cause.sentence}" if found.cause else "-"
-        yield Result(program.name, enforcer, grant, broke, named, works, broader, seconds, said)
+        with _apart():
+            again = examine(mended(subject, found))
+        works = again.case.status == expected and world.effect() == effect
+    said = f"{found.cause.rule}: {found.cause.sentence}" if found.cause else "-"
+    return Result(removal, broke, named, works, not _within(found.fix.policy, removal), beyond, said)
+
+
+def _be_in(env: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(env)
 
 
 def main() -> int:
@@ -333,31 +416,52 @@ def main() -> int:
     parser.add_argument("--enforcer", default="landlock,layered")
     parser.add_argument("-v", "--verbose", action="store_true", help="each removal")
     options = parser.parse_args()
-    wanted = [p for p in PROGRAMS if not options.only or p.name in options.only.split(",")]
-    print("| program | enforcer | grants | broke it | cause named | mended in one round | broader | slowest s |")
+    wanted = [p for p in PROGRAMS if (p.name in options.only.split(",") if options.only else p in _SMALL)]
+    print("| program | enforcer | taken away | broke it | cause named | mended in one round | broader | slowest s |")
     print("|---|---|--:|--:|--:|--:|--:|--:|")
-    missed = 0
+    environment, missed = dict(os.environ), 0
     for program in wanted:
         for name in options.enforcer.split(","):
+            _be_in(environment)
             with tempfile.TemporaryDirectory(prefix="sbx-ablate-") as top:
-                results = list(ablate(program, EnforcerName(name), Path(os.path.realpath(top)), options.most))
+                results = list(
+                    _shown(
+                        ablate(program, EnforcerName(name), Path(os.path.realpath(top)), options.most), options.verbose
+                    )
+                )
                 os.chdir("/")
             broke = [r for r in results if r.broke]
             row = (len(results), len(broke), sum(r.named for r in broke), sum(r.mended for r in broke))
             broader = sum(r.broader for r in results)
             missed += sum(not (r.named and r.mended) for r in broke) + broader
-            slowest = max((r.seconds for r in results), default=0.0)
-            print(f"| {program.name} | {name} | {' | '.join(map(str, row))} | {broader} | {slowest:.2f} |", flush=True)
-            for r in results:
-                bad = r.broader or (r.broke and not (r.named and r.mended))
-                if options.verbose or bad:
-                    where = getattr(r.removed, "path", None) or getattr(r.removed, "host", "")
-                    flags = f"broke={r.broke} named={r.named} mended={r.mended} broader={r.broader}"
+            slowest = max((r.beyond for r in results), default=0.0)
+            held = " (held out)" if program.held_out else ""
+            print(
+                f"| {program.name}{held} | {name} | {' | '.join(map(str, row))} | {broader} | {slowest:.2f} |",
+                flush=True,
+            )
+            for sort in Sort:
+                some = [r for r in broke if r.removed.sort is sort]
+                if some:
                     print(
-                        f"    {'!' if bad else ' '} {where} {getattr(r.removed, 'rights', '')}: {flags}: {r.said}",
+                        f"    {sort}: {len(some)} broke it, {sum(r.named and r.mended for r in some)} mended",
                         file=sys.stderr,
                     )
     return 1 if missed else 0
+
+
+def _shown(results: Iterator[Result], verbose: bool) -> Iterator[Result]:
+    """``results``, each told as soon as it is there, if it missed or all are wanted."""
+    for r in results:
+        bad = r.broader or (r.broke and not (r.named and r.mended))
+        if verbose or bad:
+            flags = f"broke={r.broke} named={r.named} mended={r.mended} broader={r.broader} beyond={r.beyond:.2f}"
+            print(
+                f"    {'!' if bad else ' '} {r.removed.sort} {r.removed}: {flags}: {r.said}",
+                file=sys.stderr,
+                flush=True,
+            )
+        yield r
 
 
 if __name__ == "__main__":

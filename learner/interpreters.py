@@ -6,6 +6,7 @@ No trace shows these opens, and a refusal of one is reported against the script,
 import enum
 import os
 import re
+import stat
 
 import msgspec
 from elftools.common.exceptions import ELFError
@@ -36,14 +37,20 @@ class Interpreter(msgspec.Struct, frozen=True, order=True):
 
 def interpreters(path: str) -> tuple[Interpreter, ...]:
     """The interpreters that the file at ``path`` names; () if it names none or cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(BINPRM_BUF_SIZE)
-            if head[:4] == b"\x7fELF":
-                return _loader(path)
-    except (OSError, ValueError):
-        return ()
+    head = head_of(path)
+    if head[:4] == b"\x7fELF":
+        return _loader(path)
     return shebang(head) if head[:2] == b"#!" else ()
+
+
+def head_of(path: str) -> bytes:
+    """As much of a file as the kernel looks at; b"" for what is no file or cannot be read."""
+    try:
+        # O_NONBLOCK: a pipe must not wait for its other end.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            return file.read(BINPRM_BUF_SIZE) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+    except (OSError, ValueError):
+        return b""
 
 
 def shebang(head: bytes) -> tuple[Interpreter, ...]:

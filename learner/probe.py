@@ -8,8 +8,10 @@ import contextlib
 import ctypes
 import enum
 import errno
+import fcntl
 import os
 import platform
+import resource
 import secrets
 import signal
 import socket
@@ -47,19 +49,37 @@ class Act(enum.StrEnum):
     CONNECT_TCP = "connect-tcp"
     BIND_TCP = "bind-tcp"
     SEND_UDP = "send-udp"
+    TRUNCATE = "truncate"
+    ATTRIBUTES = "attributes"
+    IOCTL = "ioctl"
     CONNECT_UNIX = "connect-unix"
+    FIND_UNIX = "find-unix"
+    """Whether a socket is reached; whoever listens there hears nothing of it."""
     CONNECT_ABSTRACT = "connect-abstract"
     SIGNAL = "signal"
     LOOKUP = "look up"
     """A service of macOS by its name: nothing that a process on another system could try."""
 
 
+OTHER_OBJECT = errno.ESTALE
+"""What a probe with an identity says of an object that is not the one that was meant, such as an empty directory of
+the sandbox's own in its place."""
+
+
 class Probe(msgspec.Struct, frozen=True, order=True):
-    """One thing to try. ``path`` is a host or a name for sockets; ``number`` a port or a process id."""
+    """One thing to try. ``path`` is a host or a name for sockets; ``number`` a port or a process id.
+
+    For what is opened (READ, LIST, WRITE) ``number`` may be the object's :func:`identity`; 0: any object will do.
+    """
 
     act: Act
     path: str
     number: int = 0
+
+
+def identity(found: os.stat_result) -> int:
+    """A number that no other object has at the same time."""
+    return found.st_dev << 64 | found.st_ino
 
 
 SCRATCH = frozenset({Act.REMOVE, Act.RMDIR})
@@ -150,21 +170,61 @@ def _try(probe: Probe, token: str, index: int) -> int:
         return problem.errno or errno.EIO
 
 
-def _open(path: str, flags: int) -> None:
+def _open(path: str, flags: int, meant: int = 0) -> None:
     # O_NONBLOCK: a FIFO must not wait for its other end; O_NOCTTY: a terminal must not become ours.
-    os.close(os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
+    opened = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if meant and identity(os.fstat(opened)) != meant:
+            raise OSError(OTHER_OBJECT, os.strerror(OTHER_OBJECT))
+    finally:
+        os.close(opened)
 
 
 def _read(probe: Probe, _own: str) -> None:
-    _open(probe.path, os.O_RDONLY)
+    _open(probe.path, os.O_RDONLY, probe.number)
 
 
 def _list(probe: Probe, _own: str) -> None:
-    _open(probe.path, os.O_RDONLY | os.O_DIRECTORY)
+    _open(probe.path, os.O_RDONLY | os.O_DIRECTORY, probe.number)
 
 
 def _write(probe: Probe, _own: str) -> None:
-    _open(probe.path, os.O_WRONLY)
+    _open(probe.path, os.O_WRONLY, probe.number)
+
+
+def _truncate(probe: Probe, _own: str) -> None:
+    """Grow the file past a limit of no bytes at all: refused last of all, so nothing comes of it (mm/truncate: EFBIG).
+
+    Raises OSError: EFBIG if truncating is admitted.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        os.truncate(probe.path, _LARGEST)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+_LARGEST = (1 << 63) - 1
+"""LLONG_MAX: no file can be longer, so this never shortens one."""
+
+
+def _attributes(probe: Probe, own: str) -> None:
+    """Remove an attribute that is not there: ENODATA, or its like, if changing attributes is admitted."""
+    os.removexattr(probe.path, f"user{os.path.basename(own)}", follow_symlinks=False)
+
+
+def _ioctl(probe: Probe, _own: str) -> None:
+    """Ask a device for something that no driver knows: ENOTTY if it was asked."""
+    opened = os.open(probe.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(opened, _NO_REQUEST)
+    finally:
+        os.close(opened)
+
+
+_NO_REQUEST = 0x5358FFFF
 
 
 def _create(_probe: Probe, own: str) -> None:
@@ -226,6 +286,12 @@ def _inet(probe: Probe, kind: int, use: Callable[[socket.socket, tuple[str, int]
 def _connect_unix(probe: Probe, _own: str) -> None:
     with socket.socket(socket.AF_UNIX) as probing:
         probing.settimeout(1.0)
+        probing.connect(probe.path)
+
+
+def _find_unix(probe: Probe, _own: str) -> None:
+    """Name it as where datagrams would go: what is of another type says so (EPROTOTYPE, unix(7)) once it is reached."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probing:
         probing.connect(probe.path)
 
 
@@ -316,7 +382,11 @@ _ACTS: dict[Act, Callable[[Probe, str], int | None]] = {
     Act.CONNECT_TCP: _connect_tcp,
     Act.BIND_TCP: _bind_tcp,
     Act.SEND_UDP: _send_udp,
+    Act.TRUNCATE: _truncate,
+    Act.ATTRIBUTES: _attributes,
+    Act.IOCTL: _ioctl,
     Act.CONNECT_UNIX: _connect_unix,
+    Act.FIND_UNIX: _find_unix,
     Act.CONNECT_ABSTRACT: _connect_abstract,
     Act.SIGNAL: _signal,
     Act.LOOKUP: _lookup,

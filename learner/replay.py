@@ -13,7 +13,7 @@ from learner.policy import NetworkAction, NetworkGrant, Policy, Right
 from learner.probe import Act, Probe
 from tracers.events import Transport
 
-_ACTS = {
+ACTS = {
     Right.READ: Act.READ,
     Right.LIST: Act.LIST,
     Right.EXEC: Act.EXEC,
@@ -26,7 +26,8 @@ _ACTS = {
     Right.REMOVE: Act.REMOVE,
     Right.RMDIR: Act.RMDIR,
 }
-_HARMLESS_DEVICES = frozenset({"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"})
+"""How each right is tried that can be tried without side effects."""
+HARMLESS_DEVICES = frozenset({"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"})
 """Opening any other device may do something (a printer, a watchdog), so it is not tried."""
 
 
@@ -79,8 +80,8 @@ def _probes(access: Access, policy: Policy) -> list[Probe]:
 
 def path_probe(need: Need, right: Right) -> Probe | None:
     """The probe that takes ``right`` (one of ``need``'s) as the access did; None if none is possible and harmless."""
-    act = _ACTS.get(right)
-    if act is None or need.path.endswith("/" + UNNAMED) or not _possible(act, need.path, need.access.kind):
+    act = ACTS.get(right)
+    if act is None or need.path.endswith("/" + UNNAMED) or not possible(act, need.path, need.access.kind):
         return None
     return Probe(act, need.path)
 
@@ -93,14 +94,14 @@ def port_probe(grant: NetworkGrant) -> Probe | None:
     return Probe(act, grant.host, grant.port)
 
 
-def _possible(act: Act, path: str, kind: Kind) -> bool:
+def possible(act: Act, path: str, kind: Kind) -> bool:
     """Whether an act on a path means the same now as it did, and cannot do harm."""
     try:
         mode = os.lstat(path).st_mode
     except OSError:
         return False
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        return path in _HARMLESS_DEVICES
+        return path in HARMLESS_DEVICES
     if act is Act.WRITE:
         return stat.S_ISREG(mode) and not path.startswith(("/proc/", "/sys/"))
     if act in (Act.READ, Act.EXEC):

@@ -110,6 +110,7 @@ def record(
         kernel=platform.release(),
         started=round(time.time(), 3),
         masked=tuple(floor.masks) if floor is not None else (),
+        environment=tuple(sorted(name for name in os.environ if name.isascii() and name.isidentifier())),
     )
     if floor is not None:
         from learner.enforcers.floor import prepare as prepare_floor

@@ -36,6 +36,7 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     They stand here because one run's part cannot be told from another's afterwards.
     ``platform``: where it ran.
     ``masked``: sensitive objects that were hidden from the program, each with why it is one (:mod:`learner.floor`).
+    ``environment``: the names of the variables that it got, sorted, and nothing of what they held.
     """
 
     command: str
@@ -53,6 +54,7 @@ class Header(msgspec.Struct, frozen=True, tag="header"):
     xdg: tuple[tuple[str, str], ...] = ()
     masked: tuple[tuple[str, str], ...] = ()
     platform: str = LINUX
+    environment: tuple[str, ...] = ()
 
     @property
     def variables(self) -> Variables:

@@ -2,13 +2,12 @@
 
 import os
 from typing import Any
-from urllib.parse import quote
 
 from learner.audit.audit import every_rule
 from learner.audit.finding import Finding, Severity
 from reports.audit import Shown, record
+from reports.sarif import SCHEMA, location
 
-_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note"}
 _SCORES = {Severity.CRITICAL: "9.5", Severity.HIGH: "8.0", Severity.MEDIUM: "5.0", Severity.LOW: "2.0"}
 """``security-severity`` as GitHub reads it: over 9 critical, over 7 high, over 4 medium."""
@@ -24,7 +23,7 @@ def sarif(shown: Shown) -> dict[str, Any]:
     rules = [rule for rule in every_rule() if rule[0] in used]
     index = {rule[0]: number for number, rule in enumerate(rules)}
     return {
-        "$schema": _SCHEMA,
+        "$schema": SCHEMA,
         "version": "2.1.0",
         "runs": [
             {
@@ -62,19 +61,10 @@ def sarif(shown: Shown) -> dict[str, Any]:
 
 
 def _result(finding: Finding, number: int, shown: Shown) -> dict[str, Any]:
-    location: dict[str, Any] = {"artifactLocation": _artifact(os.path.abspath(finding.path), shown.variables.project)}
-    if finding.line:
-        location["region"] = {"startLine": finding.line}
     return {
         "ruleId": finding.rule,
         "ruleIndex": number,
         "level": _LEVELS[finding.severity],
         "message": {"text": f"{finding.detail}. {finding.why} {finding.mend}"},
-        "locations": [{"physicalLocation": location}],
+        "locations": [location(os.path.abspath(finding.path), finding.line, shown.variables.project)],
     }
-
-
-def _artifact(path: str, project: str) -> dict[str, str]:
-    if path.startswith(project + "/"):
-        return {"uri": quote(os.fsencode(path[len(project) + 1 :])), "uriBaseId": "%SRCROOT%"}
-    return {"uri": "file://" + quote(os.fsencode(path))}

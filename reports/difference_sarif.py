@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from learner.change import Change, Severity
 from reports.difference_words import HEADINGS, Report, sentence, what
+from reports.sarif import SCHEMA
 
-SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {
     Severity.SENSITIVE: "error",
     Severity.OUTSIDE: "warning",

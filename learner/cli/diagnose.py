@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from learner import temporary
+from learner.cli.ground import ground_options
 from learner.cli.options import allowed_paths, chosen, emit_json, enforcer_options, words_after_dashes
 from learner.cli.profiles import PROFILE
 from learner.command import find
@@ -24,6 +25,7 @@ WORKS, FAILS, UNKNOWN = 0, 1, 5
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--profile", type=PROFILE, help="The profile to run it under (default: the one of the command's name).")
+@ground_options
 @click.option(
     "--apply", "apply_fix", is_flag=True, help="Write the fix into the profile, and run again to see whether it works."
 )
@@ -48,10 +50,13 @@ WORKS, FAILS, UNKNOWN = 0, 1, 5
 @click.option("--list", "list_rules", is_flag=True, help="List the causes that can be told apart.")
 @enforcer_options
 @click.option("--json", "json_file", metavar="FILE|-", help="Write the diagnosis with stable keys here.")
+@click.option("--sarif", "sarif_file", metavar="FILE|-", help="Write it in SARIF 2.1.0, for code scanning, here.")
 @click.option("-v", "--verbose", is_flag=True, help="Name harmless denials, too.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND [ARG]...]")
 def diagnose(
     profile: str | None,
+    level: str | None,
+    settings: str | None,
     apply_fix: bool,
     sandbox: str | None,
     timeout: float | None,
@@ -61,6 +66,7 @@ def diagnose(
     enforcer: str,
     require: tuple[str, ...],
     json_file: str | None,
+    sarif_file: str | None,
     verbose: bool,
     command: tuple[str, ...],
 ) -> int:
@@ -87,7 +93,7 @@ def diagnose(
             raise UsageError("--log runs nothing", "leave out the command, --profile and --apply")
         from learner.cli.diagnose_log import show_log
 
-        return show_log(log_file, json_file)
+        return show_log(log_file, json_file, sarif_file)
     words = words_after_dashes(command)
     if not words and profile is None:
         raise UsageError("no command was given", "put it after --, as in: sbx diagnose -- vibe")
@@ -95,11 +101,33 @@ def diagnose(
     if sandbox is not None:
         if apply_fix or not words:
             raise UsageError("--sandbox takes a command, and its fix is for you to add", "leave out --apply")
-        return _in_sandbox(words, sandbox, profile, variables, allow, timeout, json_file, verbose)
-    file = profile_path(profile or name_for(words[0]))
-    known = load(file, variables)
-    words = words or (known.command,)
-    return _run(words, known, file, variables, enforcer, require, allow, timeout, apply_fix, json_file, verbose)
+        return _in_sandbox(words, sandbox, profile, variables, allow, timeout, json_file, sarif_file, verbose)
+    if level is not None or settings is not None:
+        if apply_fix:
+            raise UsageError("--apply writes into a profile, and a level is none", "learn one: sbx learn -- COMMAND")
+        words, known = _at_level(words, profile, level, settings, variables)
+        file = ""
+    else:
+        file = profile_path(profile or name_for(words[0]))
+        known = load(file, variables)
+        words = words or (known.command,)
+    return _run(
+        words, known, file, variables, enforcer, require, allow, timeout, apply_fix, json_file, sarif_file, verbose
+    )
+
+
+def _at_level(
+    words: tuple[str, ...], name: str | None, level: str | None, settings: str | None, variables: Variables
+) -> tuple[tuple[str, ...], Profile]:
+    """The words and the profile of a run at a level, as `sbx run` would confine it."""
+    from learner.cli import ground as grounds
+
+    ground = grounds.find_ground(name, level, settings, words, variables)
+    if not ground.confined:
+        raise UsageError("level none confines nothing, so there is nothing to diagnose", "run it by itself")
+    ground = grounds.admitting(ground, find(ground.words))
+    grounds.enter(ground)
+    return ground.words, ground.profile
 
 
 def _run(
@@ -113,6 +141,7 @@ def _run(
     timeout: float | None,
     apply_fix: bool,
     json_file: str | None,
+    sarif_file: str | None,
     verbose: bool,
 ) -> int:
     # Imported here: --list and --log need neither tracer nor graph.
@@ -152,6 +181,8 @@ def _run(
         click.echo(f"sbx: {applied} grants added in {len(rounds) - 1} round(s): {outcome}", err=True)
     if json_file:
         emit_json(json_file, _document(rounds, shown, applied))
+    if sarif_file:
+        _emit_sarif(sarif_file, last, file, shown)
     if last.works:
         return WORKS
     return FAILS if last.cause else UNKNOWN
@@ -165,6 +196,7 @@ def _in_sandbox(
     allow: tuple[str, ...],
     timeout: float | None,
     json_file: str | None,
+    sarif_file: str | None,
     verbose: bool,
 ) -> int:
     """Under the user's own wrapper; the recorded run of a profile serves to compare, if there is one."""
@@ -189,6 +221,8 @@ def _in_sandbox(
     if json_file:
         added = {"arguments": list(remedy.arguments), "settings": list(remedy.settings)}
         emit_json(json_file, _document([found], variables, 0) | added)
+    if sarif_file:
+        _emit_sarif(sarif_file, found, "", variables)
     if found.works:
         return WORKS
     return FAILS if found.cause else UNKNOWN
@@ -217,6 +251,12 @@ def _document(rounds: list[Diagnosis], variables: Variables, applied: int) -> di
         "applied": applied,
         "rounds": [document(each, variables) for each in rounds],
     }
+
+
+def _emit_sarif(where: str, found: Diagnosis, file: str, variables: Variables) -> None:
+    from reports.diagnosis_sarif import of_diagnosis
+
+    emit_json(where, of_diagnosis(found, file, variables))
 
 
 def _list() -> int:

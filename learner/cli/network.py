@@ -24,6 +24,8 @@ Prepare = Callable[[Policy, bool], Confinement]
 """(policy, whether TCP ports are to be held) to the confinement of files; says what holds it."""
 Describe = Callable[[Confinement], None]
 """Says what a confinement leaves open."""
+Advise = Callable[[int, int], None]
+"""(status, signal that killed it or 0): says what to do about a failure."""
 
 network_option = click.option(
     "--network",
@@ -45,7 +47,13 @@ def is_served(policy: Policy, wanted: str) -> bool:
 
 
 def serve(
-    target: Command, policy: Policy, wanted: str, prepare: Prepare, describe: Describe, verbose: bool
+    target: Command,
+    policy: Policy,
+    wanted: str,
+    prepare: Prepare,
+    describe: Describe,
+    verbose: bool,
+    advise: Advise,
 ) -> NoReturn:
     """Run ``target`` with its network served beside it, name what was refused, and exit with the command's status.
 
@@ -55,15 +63,23 @@ def serve(
     from learner.jail.permission import NotPermitted
 
     try:
-        _run(target, policy, mode, prepare, describe, verbose)
+        _run(target, policy, mode, prepare, describe, verbose, advise)
     except NotPermitted as problem:
         if wanted != Mode.AUTO:
             raise
         click.echo(f"sbx: {problem}: a proxy takes the place of the jail\n     {problem.remedy}", err=True)
-    _run(target, policy, Mode.PROXY, prepare, describe, True)
+    _run(target, policy, Mode.PROXY, prepare, describe, True, advise)
 
 
-def _run(target: Command, policy: Policy, mode: Mode, prepare: Prepare, describe: Describe, verbose: bool) -> NoReturn:
+def _run(
+    target: Command,
+    policy: Policy,
+    mode: Mode,
+    prepare: Prepare,
+    describe: Describe,
+    verbose: bool,
+    advise: Advise,
+) -> NoReturn:
     from learner.jail.supervisor import run
 
     chosen = plan(policy, mode)
@@ -82,15 +98,16 @@ def _run(target: Command, policy: Policy, mode: Mode, prepare: Prepare, describe
     if verbose:
         how = f"killed by {signal.Signals(status - 128).name}" if killed else f"exit status {status}"
         click.echo(f"sbx: {how}", err=True)
-    elif killed:
-        _die_of(os.WTERMSIG(ended.wait_status))
+    advise(status, os.WTERMSIG(ended.wait_status) if killed else 0)
+    if killed and not verbose:
+        die_of(os.WTERMSIG(ended.wait_status))
     # The interpreter's own way out takes 30 ms (measured), between the command's end and the user's prompt.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
-def _die_of(number: int) -> None:
+def die_of(number: int) -> None:
     """End as the command did, so that a shell sees the same."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if number != signal.SIGKILL:

@@ -11,11 +11,11 @@ from learner import limits as limiting
 from learner import temporary
 from learner.cli import ground as grounds
 from learner.cli.ground import DashedCommand, Ground, Unconfined, ground_options
-from learner.cli.network import is_served, network_option, serve
+from learner.cli.network import die_of, is_served, network_option, serve
 from learner.cli.options import allowed_paths, chosen, enforcer_options, prepared, show_choice, show_launch
 from learner.cli.profiles import PROFILE
 from learner.command import find
-from learner.diagnosis.hint import hint
+from learner.diagnosis.hint import hint, is_failure
 from learner.enforcers.enforcer import Confinement
 from learner.errors import (
     InputFileError,
@@ -30,7 +30,7 @@ from learner.launch import ensure_directories, execute
 from learner.places import is_within
 from learner.policy import Policy
 from learner.variables import Variables
-from learner.watch import watch
+from learner.watch import Ended, watch
 from tracers.tracer import Command
 
 
@@ -124,23 +124,35 @@ def run(
     def describe(confinement: Confinement) -> None:
         grounds.show(ground, confinement, *held.gaps)
 
+    said = _hint(ground, profile, level, settings)
+
+    def advise(status: int, killed_by: int) -> None:
+        if said and is_failure(status, killed_by):
+            click.echo(said, err=True)
+
     if ground.confined and is_served(policy, network):
         if not held.watched:
-            serve(target, policy, network, prepare, describe, verbose)
-        return _watched(lambda: serve(target, policy, network, prepare, describe, verbose), held, verbose=verbose)
+            serve(target, policy, network, prepare, describe, verbose, advise)
+        return _watched(
+            lambda: serve(target, policy, network, prepare, describe, verbose, advise), held, verbose=verbose
+        ).status
     limited = prepare(policy)
     if verbose:
         describe(limited)
+    # To a person at a terminal it is worth a process that waits, to be told where to look if it fails.
+    stays = verbose or held.watched or limited.supervised
+    advises = bool(said) and os.isatty(2)
     try:
-        if not verbose and not held.watched and not limited.supervised:
+        if not stays and not advises:
             execute(target, limited)
-        status = _watched(lambda: execute(target, limited), held, limited.check, verbose=verbose)
+        ended = _watched(lambda: execute(target, limited), held, limited.check, verbose=verbose)
     except (NotExecutable, NotFound) as problem:
-        problem.remedy = "\n".join([problem.remedy, *_hint(ground, profile)])
+        problem.remedy = "\n".join([problem.remedy, said] if said else [problem.remedy])
         raise
-    for line in _hint(ground, profile) if status else ():
-        click.echo(line, err=True)
-    return status
+    advise(ended.status, ended.killed_by)
+    if ended.killed_by and not stays:
+        die_of(ended.killed_by)
+    return ended.status
 
 
 def _drifting(profile: str, command: tuple[str, ...], enforcer: str, require: tuple[str, ...], *, verbose: bool) -> int:
@@ -157,12 +169,9 @@ def _drifting(profile: str, command: tuple[str, ...], enforcer: str, require: tu
     return seen.drift.status
 
 
-def _hint(ground: Ground, profile: str | None) -> list[str]:
-    """How to find out why it failed. Only where sbx is still there to say it: what was exec'd speaks for itself.
-
-    This process may be confined by now, so nothing can be imported here.
-    """
-    return [] if profile is None or not ground.confined else [hint(profile, ground.words)]
+def _hint(ground: Ground, profile: str | None, level: str | None, settings: str | None) -> str:
+    """How to find out why it failed, "" where nothing is confined. Made before anything is confined: it may import."""
+    return hint(profile, level, settings, ground.words) if ground.confined else ""
 
 
 def _prepare(
@@ -193,7 +202,7 @@ def _prepare(
 
 def _watched(
     become: Callable[[], NoReturn], held: limiting.Held, check: Callable[[], None] = lambda: None, *, verbose: bool
-) -> int:
+) -> Ended:
     """Run in a child, to be able to end it in time, and to tell how it ended. ``check``: whether it began at all."""
 
     def start() -> NoReturn:
@@ -217,4 +226,4 @@ def _watched(
     if verbose:
         how = f"killed by {signal.Signals(ended.killed_by).name}" if ended.killed_by else f"exit status {ended.status}"
         click.echo(f"sbx: {how}", err=True)
-    return ended.status
+    return ended

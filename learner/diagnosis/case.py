@@ -75,8 +75,8 @@ class Case(NamedTuple):
 
     ``accesses``: in the order of first sight. ``status`` as a shell has it; ``launch_errno``: why the command itself
     could not be exec'd, 0 if it was. ``good``: the recorded run, None if there is none; ``wanted``: the policy that
-    follows from it. ``unset``: names of the usual environment variables that the command did not get. ``waiting``:
-    what it waited for when its time was over, "" if it ended by itself.
+    follows from it. ``unset``: names of environment variables that the command did not get and the recorded run did.
+    ``waiting``: what it waited for when its time was over, "" if it ended by itself.
     """
 
     command: str
@@ -99,6 +99,8 @@ class Case(NamedTuple):
     """The same by index, where the sandbox is the user's own and starts programs of any name."""
     lineage: tuple[int, ...] = ()
     """The index of each program's parent, -1 for none."""
+    seconds: float = 0.0
+    """How long the run took, from start to end."""
 
     @property
     def expected(self) -> int:

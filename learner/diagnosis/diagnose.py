@@ -43,6 +43,8 @@ def _apart(case: Case, found: list[Finding], places: Map) -> tuple[list[Finding]
     """Causes, the most likely first, and what did no harm."""
     if case.good is not None:
         harmful = [one for one in found if one.trouble and (_lost(case, one.trouble, places) or _ends_it(case, one))]
+        meant = [one for one in harmful if _meant(case, one)]
+        harmful = meant if meant or not case.failed else harmful
         harmful.sort(
             key=lambda one: (
                 one.severity,
@@ -84,6 +86,16 @@ def _lost(case: Case, trouble: Trouble, places: Map) -> bool:
     if trouble.role is Role.LINK and trouble.access.operation is not Operation.EXEC:
         return _is_users(trouble.subject, places)
     return trouble.access.operation not in ASKING or bool(shown_by(case, trouble))
+
+
+def _meant(case: Case, finding: Finding) -> bool:
+    """Whether the policy that follows from the recording admits it, so that it is missed; the rest is left out of every
+    profile on purpose: what is sensitive, the directories above the project.
+    """
+    trouble = finding.trouble
+    if case.wanted is None or trouble is None or trouble.role is Role.LINK or not trouble.lacking:
+        return True
+    return bool(trouble.lacking & case.wanted.policy.rights_on(trouble.anchor)) or bool(shown_by(case, trouble))
 
 
 def _ends_it(case: Case, finding: Finding) -> bool:

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 
-from learner.access import ELIBBAD
+from learner.access import ELIBBAD, Access
 from learner.diagnosis.case import Case, Role, Severity, Trouble
 from learner.diagnosis.launching import describe, steps
 from learner.diagnosis.machine import elf_machine, runs
@@ -31,7 +31,8 @@ def _env_split(case: Case, trouble: Trouble) -> Said | None:
     file = os.path.basename(trouble.access.object)
     if not _is_exec(trouble) or trouble.exists or " " not in file:
         return None
-    if trouble.program != "env" and not any(" " in i.path for i in _env_of(case, trouble)):
+    scripts = (trouble.access.object, *(each.object for each in case.accesses if _ran(each)))
+    if trouble.program != "env" and not any(" " in one.path for script in scripts for one in _env_of(case, script)):
         return None
     return Said(
         f'env was asked for a program called "{name(file)}": the kernel passes all words of a #! line as one',
@@ -39,8 +40,13 @@ def _env_split(case: Case, trouble: Trouble) -> Said | None:
     )
 
 
-def _env_of(case: Case, trouble: Trouble) -> list[Interpreter]:
-    return [i for i in case.machine.interpreters(trouble.access.object) if i.via is Via.ENV]
+def _ran(access: Access) -> bool:
+    return access.operation is Operation.EXEC and not access.outcome
+
+
+def _env_of(case: Case, script: str) -> list[Interpreter]:
+    """What env is asked for by the first line of ``script``."""
+    return [i for i in case.machine.interpreters(script) if i.via is Via.ENV]
 
 
 def _dangling(case: Case, trouble: Trouble) -> Said | None:

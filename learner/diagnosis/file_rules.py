@@ -95,6 +95,18 @@ def _replaced(case: Case, trouble: Trouble) -> Said | None:
     )
 
 
+def _came_later(case: Case, trouble: Trouble) -> Said | None:
+    """A rule stands on an inode: what is only made during the run cannot have one of its own."""
+    if trouble.refused or trouble.exists or trouble.access.outcome not in (errno.EACCES, errno.EROFS):
+        return None
+    if not any(g.path == trouble.subject and g.scope is Scope.FILE for g in case.policy.grants):
+        return None
+    return Said(
+        f"{name(trouble.subject)} was not there when the sandbox was made, so the grant on it came to nothing",
+        f"grant its directory instead, or make the file first: {name(os.path.dirname(trouble.subject))}",
+    )
+
+
 def _across(_case: Case, trouble: Trouble) -> Said | None:
     if trouble.access.operation not in _MOVES or trouble.access.outcome != errno.EXDEV or not trouble.refused:
         return None
@@ -229,6 +241,7 @@ FIRST = (
     Rule("special-file", "/dev/null, /dev/tty, /proc or /tmp is missing", Severity.FATAL, _special),
     Rule("link-target", "a symlink is granted and its target is not", Severity.USUAL, _link),
     Rule("replaced", "the file was replaced since it was granted", Severity.USUAL, _replaced),
+    Rule("came-later", "a file that is granted was not there when the sandbox was made", Severity.USUAL, _came_later),
     Rule("move", "a move between directories is not granted (EXDEV)", Severity.USUAL, _across),
     Rule("replacing", "a file is replaced by temp + rename, which takes the directory", Severity.USUAL, _replacing),
     Rule("read-only", "a read-only mount or file system (EROFS)", Severity.USUAL, _read_only),

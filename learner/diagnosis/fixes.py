@@ -12,7 +12,7 @@ from learner.places import Map, ancestors
 from learner.policy import NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope, Witness
 from learner.words import endpoint
 from tracers.events import Operation
-from tracers.programs import Program
+from tracers.programs import LAUNCHER, Program
 
 
 def absent(policy: Policy, wanted: Policy) -> tuple[Grant, ...]:
@@ -63,7 +63,8 @@ def mend(case: Case, some: tuple[Trouble, ...], places: Map, allowed: frozenset[
             left.append(trouble)
     if left:
         made = _made(case, left, places, allowed)
-        grants += absent(case.policy, made.policy)
+        # Every profile has what sbx itself makes; nobody was refused it.
+        grants += [g for g in absent(case.policy, made.policy) if any(w.program != LAUNCHER for w in g.witnesses)]
         network += [n for n in made.policy.network if n not in case.policy.network]
         sensitive |= {use.path: use.reason for use in made.sensitive if not use.granted}
         words += [f"{gap.item}: {gap.reason}" for gap in made.gaps]

@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple, Protocol
 
-from learner.interpreters import BINPRM_BUF_SIZE, Interpreter, interpreters
+from learner.interpreters import Interpreter, head_of, interpreters
 from learner.links import walk
 
 _ELF_MACHINES = {0x03: "i386", 0x28: "arm", 0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64"}
@@ -117,11 +117,7 @@ class Host:
 
     def head(self, path: str) -> bytes:
         """See :class:`Machine`."""
-        try:
-            with open(path, "rb") as file:
-                return file.read(BINPRM_BUF_SIZE)
-        except (OSError, ValueError):
-            return b""
+        return head_of(path)
 
     def interpreters(self, path: str) -> tuple[Interpreter, ...]:
         """See :class:`Machine`."""

@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from typing import NamedTuple
 
 from learner.derivation import Derived
 from learner.diagnosis.case import Case
@@ -22,6 +21,17 @@ from tracers.tracer import Command
 
 USUAL = ("HOME", "PATH")
 """Variables without which many programs fail (environ(7))."""
+_A_SESSIONS = frozenset(
+    {"_", "OLDPWD", "PWD", "SHLVL", "SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "STY", "TMUX", "TMUX_PANE", "WINDOWID"}
+)
+"""Variables of one shell, terminal or login (bash(1), ssh(1), tmux(1), screen(1)): nothing works because of them."""
+
+
+def unset(good: Trace | None) -> tuple[str, ...]:
+    """Variables that this process lacks: of those that the recorded run had, where that is known; the usual first."""
+    known = good.header.environment if good is not None else ()
+    lacking = [name for name in known or USUAL if name not in os.environ and name not in _A_SESSIONS]
+    return tuple(sorted(lacking, key=lambda name: (name not in USUAL, name)))
 
 
 class Watchdog:
@@ -112,14 +122,6 @@ def _outer(programs: tuple[Program, ...], file: str) -> frozenset[int]:
     return frozenset(range(len(programs))) - inside
 
 
-class Observed(NamedTuple):
-    """``case``: what was seen; ``trace``: the run."""
-
-    case: Case
-    trace: Trace
-    seconds: float
-
-
 def observe(
     command: Command,
     policy: Policy,
@@ -128,7 +130,7 @@ def observe(
     good: Trace | None,
     wanted: Derived | None,
     timeout: float | None = None,
-) -> Observed:
+) -> Case:
     """Run ``command`` under ``policy`` by ``enforcer``. Raises MachineError, LaunchError."""
     foreign = isinstance(enforcer, Wrapper)  # its policy says what it shows, not what is wanted
     if not foreign:
@@ -140,7 +142,7 @@ def observe(
             run = record(confinement.wrap(command), tracer_of(confinement), variables)
     finally:
         confinement.close()
-    case = Case(
+    return Case(
         command=os.path.basename(command.argv[0]),
         policy=policy,
         enforcer=enforcer,
@@ -151,11 +153,11 @@ def observe(
         launch_errno=run.end.launch_errno,
         good=good,
         wanted=wanted,
-        unset=tuple(name for name in USUAL if name not in os.environ),
+        unset=unset(good),
         waiting=dog.waiting,
         cwd=run.trace.header.cwd if foreign and enforcer.hides else "",
         own=frozenset({"bwrap"}) if enforcer.name == EnforcerName.BUBBLEWRAP else frozenset(),
         lineage=tuple(program.parent for program in run.trace.programs),
         outer=_outer(run.trace.programs, command.file) if foreign else frozenset(),
+        seconds=time.monotonic() - started,
     )
-    return Observed(case, run.trace, time.monotonic() - started)

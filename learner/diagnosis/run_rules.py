@@ -9,6 +9,8 @@ from learner.diagnosis.rule import Rule, Said, name
 from tracers.events import Family, Operation, Transport
 
 _DNS = 53
+_NAMED = 6
+"""Variables that are named; more are counted."""
 _NAMESPACES = frozenset({Operation.MOUNT, Operation.NAMESPACE})
 _ENDS = {
     signal.SIGSYS: ("a system call that its seccomp filter forbids", "allow that call, or use another program"),
@@ -123,7 +125,9 @@ def _out_of_memory(case: Case) -> Said | None:
 def _environment(case: Case) -> Said | None:
     if not case.failed or not case.unset:
         return None
-    return Said(f"the command did not get {' and '.join(case.unset)} in its environment", "pass it on")
+    names = ", ".join(case.unset[:_NAMED]) + (f" and {len(case.unset) - _NAMED} more" if case.unset[_NAMED:] else "")
+    recorded = "" if case.good is None else ", as the recorded run did"
+    return Said(f"the command did not get {names} in its environment{recorded}", "pass it on")
 
 
 NETWORK = (
@@ -136,7 +140,6 @@ NETWORK = (
     Rule("system-call", "a system call is refused (seccomp: EPERM, ENOSYS)", Severity.QUIET, _call),
 )
 ENDS = (
-    Rule("waiting", "the command hangs: what it waits for", Severity.USUAL, None, _waiting),
     Rule("out-of-memory", "killed by SIGKILL: memory ran out", Severity.USUAL, None, _out_of_memory, Certainty.LIKELY),
     Rule("killed", "killed by a signal (SIGSYS: seccomp)", Severity.USUAL, None, _killed, Certainty.LIKELY),
     Rule(
@@ -147,5 +150,6 @@ ENDS = (
         _environment,
         Certainty.LIKELY,
     ),
+    Rule("waiting", "the command hangs: what it waits for", Severity.USUAL, None, _waiting),
     Rule("setuid", "a setuid program under no_new_privs", Severity.USUAL, None, _setuid, Certainty.POSSIBLE),
 )

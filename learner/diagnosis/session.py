@@ -86,8 +86,8 @@ def examine(subject: Subject) -> Diagnosis:
     """Run it confined, and say why it fails. Raises MachineError, LaunchError."""
     policy, good = subject.profile.policy, subject.good
     follows = wanted(good, policy, subject.allowed) if good else None
-    seen = observe(subject.command, policy, subject.enforcer, subject.variables, good, follows, subject.timeout)
-    return diagnose(seen.case, subject.variables.places, subject.allowed)
+    case = observe(subject.command, policy, subject.enforcer, subject.variables, good, follows, subject.timeout)
+    return diagnose(case, subject.variables.places, subject.allowed)
 
 
 def mended(subject: Subject, found: Diagnosis) -> Subject:

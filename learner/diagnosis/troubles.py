@@ -20,6 +20,7 @@ from tracers.events import Operation
 ASKING = frozenset({Operation.STAT, Operation.READLINK, Operation.CHDIR, Operation.GETXATTR, Operation.WATCH})
 """Operations that take no right: where names are not hidden, they work on everything."""
 _NOTHING = (errno.ENOENT, errno.ENOTDIR)
+_NO_SUCH_COMMAND = 127
 _LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ELOOP})
 _NESTED = frozenset({Operation.MOUNT, Operation.NAMESPACE, Operation.PTRACE, Operation.IO_URING, Operation.FOREIGN})
 _LAUNCH_ERRNOS = frozenset({errno.ENOEXEC, errno.E2BIG, ELIBBAD, errno.ETXTBSY, errno.EINVAL, errno.ELOOP})
@@ -70,7 +71,8 @@ def troubles(case: Case) -> tuple[Trouble, ...]:
         elif access.program not in case.outer and _label(case, access) not in case.own:
             found += _other(case, known, settled, position)
     found = _one_search(found)
-    if case.failed and case.good is not None and not any(one.refused for one in found):
+    missed = (one for one in found if one.refused and one.recorded and one.access.operation not in ASKING)
+    if case.failed and case.good is not None and not any(missed):
         found += _not_tried(case)
     return tuple(found)
 
@@ -100,10 +102,18 @@ def _one_search(found: list[Trouble]) -> list[Trouble]:
 
 
 def _not_tried(case: Case) -> Iterator[Trouble]:
-    """Endpoints and names that the recorded run reached, and this one never asked for: it had no socket to ask with."""
+    """Endpoints and names that the recorded run reached, and this one never asked for: it had no socket to ask with.
+
+    And calls that a filter refused: that comes before any tracer is asked, so it is not seen.
+    """
     assert case.good is not None
     reached = {(a.operation, a.object) for a in case.accesses}
     for access in case.good.accesses:
+        if access.operation in _NESTED and case.enforcer.hides and access.meaning is Meaning.DONE:
+            if (access.operation, access.object) not in reached:
+                told = msgspec.structs.replace(access, program=0, outcome=errno.EPERM)
+                yield Trouble(told, "the command", 0, access.object, access.object, recorded=True, exists=False)
+            continue
         if access.endpoint is None and access.operation is not Operation.RESOLVE:
             continue
         if access.meaning is not Meaning.DONE or (access.operation, access.object) in reached:
@@ -158,7 +168,8 @@ def _exec(case: Case, known: _Known, access: Access, position: int, ran: set[str
             if linked and access.outcome in _NOTHING:
                 links = next(chain for chain in chains if linked in dict(chain))
                 return Trouble(access, label, position, linked, linked, Right.EXEC, Role.LINK, links, recorded)
-    return Trouble(access, label, position, last.path, last.path, NO_RIGHT, last.role, last.links, recorded, last.there)
+    links = _walked(case, access) if last is way[0] else last.links
+    return Trouble(access, label, position, last.path, last.path, NO_RIGHT, last.role, links, recorded, last.there)
 
 
 def _hidden_link(case: Case, links: tuple[tuple[str, str], ...]) -> str:
@@ -245,12 +256,22 @@ def _path(
         right = Right.LIST if there.kind is Kind.DIRECTORY else Right.READ
         if access.outcome in _NOTHING and not case.policy.rights_on(there.object):
             subject = there.object
+            if _was_to_run(case, subject):
+                run = msgspec.structs.replace(access, operation=Operation.EXEC)
+                yield Trouble(run, label, position, subject, subject, Right.EXEC, Role.ITSELF, links, recorded)
+                return
             yield Trouble(access, label, position, subject, subject, right, Role.ITSELF, links, recorded)
             return
         if access.outcome in _NOTHING:
             return
     exists = bool(case.machine.mode(there.object))
     yield Trouble(access, label, position, there.object, there.object, NO_RIGHT, Role.ITSELF, links, recorded, exists)
+
+
+def _was_to_run(case: Case, path: str) -> bool:
+    """Whether a program was looked for: shells ask where it is first, and end with 127 if it is nowhere (sh(1))."""
+    mode = case.machine.mode(path)
+    return case.status == _NO_SUCH_COMMAND and stat.S_ISREG(mode) and bool(mode & 0o111)
 
 
 def _access_mode(right: Right) -> int:

@@ -164,7 +164,10 @@ class _Planner:
         path, scope = key
         if is_within(path, "/proc"):
             return
-        if not stat.S_ISDIR(self._view.mode(path)):
+        if stat.S_ISSOCK(self._view.mode(path)) and not rights & Right.CONNECT:
+            if rights & Right.ATTRIBUTES:
+                self._gaps.add(Gap(to_text(path), "what is shown of a socket can be connected to: closed"))
+        elif not stat.S_ISDIR(self._view.mode(path)):
             if rights & _ON_FILES:
                 self._add_bind(path, bool(rights & _WRITES))
         elif scope is Scope.TREE and rights & ~Right.LIST:
@@ -178,7 +181,7 @@ class _Planner:
                     self._add_bind(path, True)
                     self._gaps.add(Gap("single directories", "a rule on a directory holds for everything beneath it"))
                     reason = f"changes in {to_text(path)} are granted, so what is in it is there"
-                    self._gaps.update(Gap(item, reason) for item in ("metadata", "unix sockets by path"))
+                    self._gaps.update(Gap(item, reason) for item in ("attributes", "metadata", "unix sockets by path"))
 
     def _add_bind(self, path: str, writable: bool) -> None:
         self._binds[path] = self._binds.get(path, False) or writable

@@ -45,6 +45,7 @@ REQUIRABLE = (
     "other sockets",
     "process files",
     "programs in memory",
+    "servers",
     "shared memory and queues",
     "single directories",
     "terminal",

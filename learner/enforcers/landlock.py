@@ -4,6 +4,7 @@ landlockpy does the system calls. This adapter maps our rights onto its own, com
 kernel handles, and names what Landlock does not see at all.
 """
 
+import errno
 import functools
 import os
 import stat
@@ -179,6 +180,8 @@ def _allow(ruleset: Ruleset, grant: Grant, policy: Policy, *, alone: bool) -> st
     except (FileNotFoundError, NotADirectoryError):
         return "not there, so nothing was granted on it"
     except OSError as problem:
+        if problem.errno == errno.ELOOP:
+            return "a loop of symlinks, so nothing was granted on it"
         raise MachineError(f"{to_text(grant.path)}: {problem.strerror}", "you need to reach what you grant") from None
     try:
         if found.detour:

@@ -22,7 +22,7 @@ from tracers.tracer import Command
 
 _HELD_BY_NAMESPACES = frozenset({"metadata", "attributes", "unix sockets by path", "shared memory and queues"})
 _HELD_BY_COMPANION = frozenset({"UDP", "other sockets", "TCP Fast Open", "keyrings", "terminal"})
-_SINCE_LANDLOCK = {"kinds of rights": 1, "TCP": 4, "abstract unix sockets and signals": 6}
+_SINCE_LANDLOCK = {"kinds of rights": 1, "TCP": 4, "servers": 4, "abstract unix sockets and signals": 6}
 """What Landlock holds of what namespaces do not, and from which ABI on."""
 
 

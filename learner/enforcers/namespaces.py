@@ -88,7 +88,7 @@ def namespace_gaps(policy: Policy) -> tuple[Gap, ...]:
     trees = [g for g in policy.grants if g.scope is Scope.TREE]
     if any(not g.rights & Right.CONNECT for g in trees):
         found.append(Gap("unix sockets in granted trees", "one that lies in a granted directory can be connected to"))
-    if any(g.rights & CHANGES and not g.rights & Right.ATTRIBUTES for g in trees):
+    if any(g.rights & CHANGES and not g.rights & Right.ATTRIBUTES for g in policy.grants):
         found.append(Gap("attributes in granted trees", "where anything may be changed, modes and times may be, too"))
     if os.geteuid() == 0:
         found.append(Gap("root", "runs without capabilities: what only root's power opens stays closed"))
@@ -97,6 +97,10 @@ def namespace_gaps(policy: Policy) -> tuple[Gap, ...]:
             Gap("TCP", "a network namespace is all or nothing, and some network is granted"),
             Gap("hosts", "a network namespace is all or nothing, and some network is granted"),
         ]
+    else:
+        found.append(
+            Gap("servers", "in a network of its own a program may listen on any port: nobody outside reaches it")
+        )
     left = "the user's other processes can be signalled"
     left += ", and abstract sockets, which belong to the network, be reached" if policy.network else ""
     found.append(Gap("abstract unix sockets and signals", left))

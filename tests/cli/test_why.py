@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("vibe")
 
 
 def why(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, list[str]]:
-    status = main(["why", *argv])
+    status = main(["why", "--enforcer", "landlock", *argv])
     return status, capsys.readouterr().out.splitlines()
 
 
@@ -25,6 +25,7 @@ def test_admitted_with_who_needed_it(account: Variables, capsys: pytest.CaptureF
             "admitted: read $HOME/.gitconfig",
             "  by $HOME/.gitconfig  read",
             "     git, vibe: read it",
+            "proved: the enforcer admits $HOME/.gitconfig",
         ],
     )
 
@@ -46,6 +47,7 @@ def test_the_chain_of_links_is_shown(account: Variables, capsys: pytest.CaptureF
         "link: $XDG_CONFIG_HOME/rc -> ../dotfiles/link",
         "link: $HOME/dotfiles/link -> real",
         "not admitted: read $HOME/dotfiles/real",
+        "proved: the enforcer refuses $HOME/dotfiles/real (EACCES)",
         "This grant would admit it:",
         "",
         "# no program was seen to need it: added by hand",
@@ -82,7 +84,7 @@ def test_a_socket_is_connected_to(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["127.0.0.1:4000"], 0, "admitted: connect 127.0.0.1:4000/tcp"),
         (["127.0.0.1:4001"], 1, "not admitted: connect 127.0.0.1:4001/tcp"),
-        (["[::]:0", "--op", "bind"], 0, "admitted: bind [::]:*/tcp"),
+        (["[::]:0", "--op", "bind"], 0, "admitted: bind [::]:*/udp"),
         (["127.0.0.1:4000", "--op", "read"], 0, "nothing is there now: $PROJECT/127.0.0.1:4000"),
     ],
 )

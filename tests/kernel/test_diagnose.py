@@ -1,7 +1,10 @@
 """``sbx diagnose`` under the kernel: the failures that people met, diagnosed, mended, and seen to work again."""
 
+import contextlib
 import json
 import os
+import pty
+import shlex
 import shutil
 import subprocess
 import sys
@@ -252,6 +255,74 @@ def test_run_hints_at_it_where_it_cannot_start(ada: Account) -> None:
     assert done.returncode in (126, 127)
     assert done.stderr.startswith(f"sbx: {tool}: ")
     assert f"sbx diagnose --profile tool -- {tool}" in done.stderr or f"sbx diagnose -- {tool}" in done.stderr
+
+
+def at_a_terminal(ada: Account, *words: str) -> tuple[int, str]:
+    """The status of ``sbx WORDS`` and what it wrote to a terminal of its own."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ada.project)
+        os.environ.clear()
+        env = {"HOME": str(ada.home), "PATH": f"{ada.home}/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+        os.execve(sys.executable, [sys.executable, "-P", "-m", "learner", *words], env)
+    said = b""
+    with contextlib.suppress(OSError):  # EIO: the last one who had it open is gone
+        while more := os.read(terminal, 4096):
+            said += more
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.decode().replace("\r\n", "\n")
+
+
+def test_run_hints_at_a_terminal_after_a_failure(ada: Account) -> None:
+    tool = ada.program('#!/bin/sh\n[ "$1" = signal ] && kill -TERM $$\nexit ${1:-0}\n')
+    ada.learn(tool)
+    run = ("run", "--enforcer", ada.enforcer)
+    assert at_a_terminal(ada, *run, "tool") == (0, "")
+    status, said = at_a_terminal(ada, *run, "tool", "--", "tool", "3")
+    assert status == 3
+    assert said.startswith("sbx: if it works without a sandbox, something that it needs is not granted:\n")
+    [words] = [line.strip() for line in said.splitlines() if "sbx diagnose" in line]
+    assert words == "sbx diagnose -- tool 3"
+    assert said.count("\n") == 3
+    assert ada.sbx(*shlex.split(words)[1:]).returncode == 5  # a failure of its own
+    assert at_a_terminal(ada, *run, "tool", "--", "tool", "signal") == (-15, "")
+    assert ada.sbx(*run, "tool", "--", "tool", "3").stderr == ""  # no terminal, nobody to advise
+
+
+def test_run_hints_at_a_level(ada: Account) -> None:
+    status, said = at_a_terminal(ada, "run", "--enforcer", ada.enforcer, "--level", "standard", "--", "false")
+    assert status == 1
+    [words] = [line.strip() for line in said.splitlines() if "sbx diagnose" in line]
+    assert words == "sbx diagnose --level standard -- false"
+    assert ada.sbx(*shlex.split(words)[1:]).returncode == 5
+    assert at_a_terminal(ada, "run", "--level", "none", "--", "false")[1].count("diagnose") == 0
+    assert ada.sbx("diagnose", "--level", "standard", "--apply", "--", "false").returncode == 2
+
+
+def test_sarif(ada: Account) -> None:
+    data = ada.home / "data"
+    data.write_text("x\n")
+    tool = ada.program('#!/bin/sh\nread -r line < "$HOME/data" || exit 4\n')
+    profile = ada.learn(tool)
+    ada.take_away(profile, data)
+    found = ada.diagnose("--sarif", "-", "--", "tool")
+    assert found.returncode == 1, found.stderr
+    [run] = json.loads(found.stdout)["runs"]
+    [result] = run["results"]
+    assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+    assert result["level"] == "error"
+    assert str(data) in result["message"]["text"]
+    [place] = result["locations"]
+    assert place["physicalLocation"]["artifactLocation"]["uri"] == f"file://{profile}"
+    log = ada.project / "ci log"
+    log.write_text("x\ncat: /etc/ssl/x.pem: Permission denied\n")
+    told = ada.diagnose("--log", str(log), "--sarif", "-")
+    assert told.returncode == 0, told.stderr
+    [result] = json.loads(told.stdout)["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"] == {
+        "artifactLocation": {"uri": "ci%20log", "uriBaseId": "%SRCROOT%"},
+        "region": {"startLine": 2},
+    }
 
 
 def test_in_a_sandbox_of_the_users_own(ada: Account) -> None:

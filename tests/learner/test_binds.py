@@ -122,7 +122,7 @@ def test_changes_in_a_single_directory_stay_closed_without_landlock_inside() -> 
     inside = plan(granted, HOST, inner=True)
     assert [(s.path, s.writable) for s in inside.binds] == [("/home/me", True)]
     assert plan(policy(("/", FILE, CREATE)), HOST, inner=True).binds == ()
-    assert {"metadata", "single directories", "unix sockets by path"} == {gap.item for gap in inside.gaps}
+    assert {"attributes", "metadata", "single directories", "unix sockets by path"} == {gap.item for gap in inside.gaps}
 
 
 def test_devices_stay_devices_and_new_terminals_are_ones_own() -> None:

@@ -279,6 +279,20 @@ TWINS = (
         ),
     ),
     Twin(
+        "came-later",
+        case(
+            access(Operation.WRITE, f"{PROJECT}/f", outcome=EACCES),
+            machine=FakeMachine({PROJECT: DIRECTORY}),
+            policy=policy((f"{PROJECT}/f", Scope.FILE, Right.WRITE)),
+        ),
+        "was not there when the sandbox was made",
+        case(
+            access(Operation.WRITE, f"{PROJECT}/f", outcome=EACCES),
+            machine=FakeMachine({f"{PROJECT}/f": FILE}, denied=(f"{PROJECT}/f",)),
+            policy=policy((f"{PROJECT}/f", Scope.FILE, Right.WRITE)),
+        ),
+    ),
+    Twin(
         "move",
         case(
             access(Operation.RENAME_TO, f"{PROJECT}/b/f", Kind.FILE, EXDEV, peer=f"{PROJECT}/a/f"),

@@ -1,7 +1,7 @@
 """From the bytes of a log to plain lines: without colours, time stamps and prefixes, each of a bounded length."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 LONGEST = 4 << 10
@@ -26,6 +26,30 @@ def lines(stream: BinaryIO) -> Iterator[str]:
             while (rest := stream.readline(LONGEST)) and not rest.endswith(b"\n"):
                 pass
         yield plain(raw.decode("utf-8", "replace"))
+
+
+UNFINISHED = 1024
+"""Calls of strace that are remembered until they are resumed."""
+_BEGUN = re.compile(
+    r"^(?P<who>(?:\[pid +\d+\]|\d+)? ?)(?P<time>[\d.:]+ )?(?P<call>\w+)\((?P<args>.*?),? *<unfinished \.\.\.>$"
+)
+_RESUMED = re.compile(r"^(?P<who>(?:\[pid +\d+\]|\d+)? ?)(?:[\d.:]+ )?<\.\.\. (?P<call>\w+) resumed>,? ?(?P<rest>.*)$")
+
+
+def whole(some: Iterable[str]) -> Iterator[str]:
+    """Lines in which a call that strace told in two parts stands where it ended; one line for each line."""
+    begun: dict[tuple[str, str], str] = {}
+    for line in some:
+        if "<unfinished" in line and (first := _BEGUN.match(line)):
+            if len(begun) < UNFINISHED:
+                begun[first["who"], first["call"]] = f"{first['call']}({first['args']}"
+            yield ""
+        elif " resumed>" in line and (last := _RESUMED.match(line)):
+            start = begun.pop((last["who"], last["call"]), "")
+            joint = "" if not start or last["rest"].startswith(")") else ", "
+            yield f"{start}{joint}{last['rest']}"
+        else:
+            yield line
 
 
 def plain(text: str) -> str:

@@ -7,14 +7,14 @@ from collections import deque
 from typing import BinaryIO, NamedTuple
 
 from learner.diagnosis.case import Certainty
-from learner.diagnosis.logs.lines import lines
+from learner.diagnosis.logs.lines import lines, whole
 from learner.diagnosis.logs.shapes import Message
-from learner.diagnosis.logs.table import read
+from learner.diagnosis.logs.table import messages
 from learner.policy import Grant, NetworkAction, NetworkGrant, Right, Scope
 from tracers.events import Operation, Transport
 
 KEPT = 200
-"""Distinct messages that are remembered; more are counted."""
+"""Distinct refusals that are remembered, and distinct other messages; more are counted."""
 _BEFORE = 6
 """Lines before a Python exception in which the call stands that raised it."""
 _TELLING = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV})
@@ -67,13 +67,18 @@ class Log(NamedTuple):
 
 def read_log(stream: BinaryIO) -> Log:
     """What a log says."""
-    found: dict[Message, tuple[int, int]] = {}
+    # Apart, so that no number of things that are only missing takes the place of a refusal.
+    told: dict[bool, dict[Message, tuple[int, int]]] = {False: {}, True: {}}
     before: deque[str] = deque(maxlen=_BEFORE)
     more = number = 0
-    for number, line in enumerate(lines(stream), 1):
-        message = read(line)
-        if message is not None:
-            message = _with_frame(message, before)
+    for number, line in enumerate(whole(lines(stream)), 1):
+        said = list(messages(line))
+        # A line that was wrapped, or a document whose members stand on lines of their own.
+        if not said and before and before[-1]:
+            said = list(messages(before[-1] + line))
+        for each in said:
+            message = _with_frame(each, before)
+            found = told[message.errno in _TELLING]
             if message in found:
                 first, times = found[message]
                 found[message] = (first, times + 1)
@@ -81,8 +86,8 @@ def read_log(stream: BinaryIO) -> Log:
                 found[message] = (number, 1)
             else:
                 more += 1
-        before.append(line[:400])
-    entries = [Entry(message, first, times) for message, (first, times) in found.items()]
+        before.append("" if said else line[:400])
+    entries = [Entry(message, *seen) for found in told.values() for message, seen in found.items()]
     return Log(tuple(sorted(entries, key=_rank)), more, number)
 
 

@@ -1,6 +1,7 @@
 """What a message is, and how each kind of match becomes one."""
 
 import errno
+import json
 import os
 import re
 from collections.abc import Callable
@@ -177,6 +178,23 @@ def worded_says(found: "re.Match[str]") -> Said:
         if word in verb:
             return operation, found["path"], code
     return (MAKES if code == errno.EROFS else READS), found["path"], code
+
+
+_NONO = {"read": READS, "write": Operation.WRITE, "read+write": Operation.WRITE, "readwrite": Operation.WRITE}
+"""nono tells what access was tried, and no error; a Landlock sandbox says EACCES."""
+
+
+def nono_says(found: "re.Match[str]") -> Said:
+    operation = _NONO.get(found["access"].lower())
+    return (operation, found["path"], errno.EACCES) if operation else None
+
+
+def nono_json_says(found: "re.Match[str]") -> Said:
+    said = nono_says(found)
+    try:
+        return (said[0], json.loads(f'"{found["path"]}"'), said[2]) if said else None
+    except ValueError:
+        return None
 
 
 VERBS = (

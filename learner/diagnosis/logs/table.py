@@ -2,16 +2,18 @@
 
 import errno
 import re
+from collections.abc import Iterator
 
 from learner.diagnosis.case import Certainty
 from learner.diagnosis.logs.shapes import (
     READS,
-    VERBS,
     Message,
     Shape,
     fixed_says,
     go_says,
     node_says,
+    nono_json_says,
+    nono_says,
     python_says,
     seatbelt_says,
     strace_says,
@@ -183,8 +185,28 @@ SHAPES = (
     _shape(
         "nono",
         "nono",
-        r"(?:nono|\[nono\]).*?(?:denied|blocked|refused):? (?:(?P<verb>\w+) )?(?:access to )?(?P<path>/\S+)",
-        lambda m: (next((o for w, o in VERBS if w in (m["verb"] or "").lower()), READS), m["path"], errno.EACCES),
+        # What may be used is listed too, and further to the right.
+        r"^\[nono\] {3}(?P<path>/.+?) \((?P<access>read\+write|read|write)\)(?:  \[.*\])?$",
+        nono_says,
+    ),
+    _shape(
+        "nono-json",
+        "nono's diagnostics (JSON)",
+        r'"path": ?"(?P<path>/(?:[^"\\]|\\.)*)", *"access": ?"(?P<access>\w+)"',
+        nono_json_says,
+    ),
+    _shape(
+        "host-denied",
+        "a filtering proxy: the host is denied",
+        r"(?i)\bhost (?:is )?(?:denied|blocked|not allowed)(?: by [\w ]+)?: (?P<path>[\w.-]+(?::\d+)?)",
+        fixed_says(Operation.CONNECT, errno.EACCES),
+    ),
+    _shape(
+        "proxy",
+        "a proxy that refuses to connect (srt, and others)",
+        r"(?:CONNECT tunnel failed, response 403|HTTP code 403 from proxy after CONNECT|"
+        r"blocked by network allowlist)(?P<path>)",
+        fixed_says(Operation.CONNECT, errno.EACCES),
         Certainty.LIKELY,
     ),
     _shape(
@@ -210,20 +232,27 @@ _TELLING = (
     *("= -1 E", "deny", "enied", "ermitted", "o such file", "ot found", "ead-only", "Errno", "bwrap", "No module"),
     *("resolv", "refused", "unreachable", "lookup", "shared lib", "blocked", "cross-device", "format error"),
     *("ot a directory", "os error", "EACCES", "EPERM", "ENOENT", "EROFS", "EXDEV", "ENOTDIR", "ENOTFOUND", "EAI_"),
+    *("[nono]", '"access"', "allowlist", "response 403", "code 403", "not allowed"),
     *("ECONN", "ENETUN", "EHOSTUN", "EADDR", "EMFILE", "ENOSPC", "EEXIST", "code: "),
 )
 """A line that is worth the trouble holds one of these; most lines of a log do not. Plain words are found quickest."""
 
 
 def read(line: str) -> Message | None:
-    """The message in a plain line, None if it is none that we know."""
+    """The first message in a plain line, None if there is none that we know."""
+    return next(messages(line), None)
+
+
+def messages(line: str) -> Iterator[Message]:
+    """The messages in a plain line: those of the first shape that knows any."""
     if not any(word in line for word in _TELLING):
-        return None
+        return
     for shape in SHAPES:
-        found = shape.pattern.search(line)
-        if found is None:
-            continue
-        said = shape.read(found)
-        if said is not None:
-            return Message(shape.name, said[0], said[1], said[2], shape.certainty)
-    return None
+        told = False
+        for found in shape.pattern.finditer(line):
+            said = shape.read(found)
+            if said is not None:
+                told = True
+                yield Message(shape.name, said[0], said[1], said[2], shape.certainty)
+        if told:
+            return
