@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from learner.cli.options import words_after_dashes
+from learner.cli.options import list_option, words_after_dashes
 from learner.cli.profiles import PROFILE, open_profile
 from learner.errors import SbxError, UsageError
 from learner.names import to_text
@@ -18,14 +18,7 @@ from learner.variables import Variables
 @click.option("--to", "target_name", metavar="TARGET", help="The format; `sbx export --list` shows those there are.")
 @click.option("-o", "--output", metavar="FILE", help="Write there (0600, or 0700 for a program) instead of printing.")
 @click.option("--strict", is_flag=True, help="Write nothing if the format cannot say all of the policy.")
-@click.option(
-    "--list",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=lambda c, _, v: _list(c, v),
-    help="List the formats.",
-)
+@list_option("learner.targets.table:TARGETS")
 def export(profile: str, command: tuple[str, ...], target_name: str | None, output: str | None, strict: bool) -> None:
     """Write a profile in the format of another sandbox, for this machine, account and project.
 
@@ -56,14 +49,3 @@ def export(profile: str, command: tuple[str, ...], target_name: str | None, outp
         return
     write_atomically(output, written.data, 0o700 if target.executable else 0o600)
     click.echo(f"sbx: wrote {to_text(output)}", err=True)
-
-
-def _list(context: click.Context, wanted: bool) -> None:
-    if not wanted or context.resilient_parsing:
-        return
-    from learner.targets.table import TARGETS
-
-    width = max(map(len, TARGETS))
-    for name, line in sorted(TARGETS.items()):
-        click.echo(f"{name:{width}}  {line.about}")
-    context.exit()

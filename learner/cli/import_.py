@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from learner.cli.options import list_option
 from learner.errors import UsageError
 from learner.names import to_text
 from learner.store import check_name, name_for, profile_path, write_atomically
@@ -17,14 +18,7 @@ from learner.variables import Variables
 @click.option("-o", "--output", metavar="PROFILE", help="Write there (a name, or a .toml file) instead of printing.")
 @click.option("--name", help="The profile's name (default: what the file says, else the file's own name).")
 @click.option("--command", "command_name", metavar="COMMAND", help="What it is to run (default: as the file says).")
-@click.option(
-    "--list",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=lambda c, _, v: _list(c, v),
-    help="List the formats.",
-)
+@list_option("learner.targets.importing:READERS")
 def import_(file: str, source: str | None, output: str | None, name: str | None, command_name: str | None) -> None:
     """Read what another sandbox grants, for this machine, account and project, as a profile.
 
@@ -57,14 +51,3 @@ def import_(file: str, source: str | None, output: str | None, name: str | None,
     target = profile_path(output)
     write_atomically(target, text.encode())
     click.echo(f"sbx: wrote {to_text(target)}: {len(policy.grants)} grants", err=True)
-
-
-def _list(context: click.Context, wanted: bool) -> None:
-    if not wanted or context.resilient_parsing:
-        return
-    from learner.targets.importing import READERS
-
-    width = max(map(len, READERS))
-    for name, line in sorted(READERS.items()):
-        click.echo(f"{name:{width}}  {line.about}")
-    context.exit()

@@ -1,5 +1,6 @@
 """What several commands' options have in common."""
 
+import importlib
 import os
 import shlex
 import sys
@@ -118,3 +119,21 @@ def emit_json(where: str, document: object) -> None:
         sys.stdout.buffer.flush()
     except OSError as problem:
         raise SbxError(f"standard output: {to_text(problem.strerror or '')}", "use --json FILE") from None
+
+
+def list_option(place: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--list``: prints the table of formats at ``place`` (``module:attribute``), and ends."""
+
+    def show(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+        if not wanted or context.resilient_parsing:
+            return
+        module, _, attribute = place.partition(":")
+        lines = getattr(importlib.import_module(module), attribute)
+        width = max(map(len, lines))
+        for name, line in sorted(lines.items()):
+            click.echo(f"{name:{width}}  {line.about}")
+        context.exit()
+
+    return click.option(
+        "--list", is_flag=True, is_eager=True, expose_value=False, callback=show, help="List the formats."
+    )

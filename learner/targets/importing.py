@@ -1,14 +1,11 @@
 """Reading another sandbox's configuration as a policy. A new format is a :class:`Reader`, and a line in the table."""
 
-import importlib
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from learner.errors import UsageError
 from learner.gaps import Gap
-from learner.names import to_text
 from learner.policy import Grant, NetworkGrant, Policy, Right
-from learner.targets.table import Line
+from learner.targets.table import Line, load
 from learner.variables import Variables
 
 READERS = {
@@ -76,8 +73,5 @@ class Reader(Protocol):
 
 def find(name: str) -> Reader:
     """The reader of that format. Raises UsageError if there is none."""
-    if name not in READERS:
-        raise UsageError(f"{to_text(name)!r} cannot be read back", f"one of {', '.join(sorted(READERS))}")
-    module, _, attribute = READERS[name].place.partition(":")
-    reader: Reader = getattr(importlib.import_module(module), attribute)
+    reader: Reader = load(READERS, name, "cannot be read back")
     return reader

@@ -1,7 +1,8 @@
 """The targets there are, imported when they are asked for. A new one is a module and a line here."""
 
 import importlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from learner.errors import UsageError
 from learner.names import to_text
@@ -40,8 +41,13 @@ TARGETS = {
 
 def find(name: str) -> Target:
     """The target of that name. Raises UsageError if there is none."""
-    if name not in TARGETS:
-        raise UsageError(f"there is no target {to_text(name)!r}", f"one of {', '.join(sorted(TARGETS))}")
-    module, _, attribute = TARGETS[name].place.partition(":")
-    target: Target = getattr(importlib.import_module(module), attribute)
+    target: Target = load(TARGETS, name, "is not a format that can be written")
     return target
+
+
+def load(table: Mapping[str, Line], name: str, otherwise: str) -> Any:
+    """What ``table`` has under ``name``, imported now. Raises UsageError, saying ``otherwise``, if there is nothing."""
+    if name not in table:
+        raise UsageError(f"{to_text(name)!r} {otherwise}", f"one of {', '.join(sorted(table))}")
+    module, _, attribute = table[name].place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
