@@ -38,6 +38,10 @@ def make_tracer(name: TracerName) -> Tracer:
             from tracers.strace import StraceTracer
 
             return StraceTracer()
+        if name is TracerName.NOTIFY:
+            from tracers.notify import NotifyTracer
+
+            return NotifyTracer()
         from tracers.ptrace import PtraceTracer
 
         return PtraceTracer()

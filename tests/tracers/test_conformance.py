@@ -21,9 +21,12 @@ import pytest
 from capability import require
 from programs import names
 
+from learner.access import Meaning, meaning
 from learner.recorder import Recorder
 from learner.trace import Header, Trace
 from tracers import strace
+from tracers.events import Operation
+from tracers.notify import NotifyTracer
 from tracers.ptrace import PtraceTracer
 from tracers.strace import StraceTracer
 from tracers.tracer import Command, TraceEnd, Tracer
@@ -137,6 +140,21 @@ def of_our_own(name: str, oracle: set[Happened]) -> set[Happened]:
     return oracle
 
 
+def deduced(name: str, oracle: set[Happened]) -> set[Happened]:
+    """What a tracer must say that does not see outcomes: what one of ours says, but for what needs no lookup."""
+    wanted = of_our_own(name, oracle)
+    if name == "nested_ptrace":
+        # Nobody traces the program, so it may.
+        return {x._replace(outcome=0) if x.operation == "ptrace" else x for x in wanted}
+    return wanted
+
+
+def reached(happened: Happened) -> Happened:
+    """An error that comes after all lookups and permissions means what success means (:mod:`learner.access`)."""
+    done = meaning(Operation(happened.operation), happened.outcome) is Meaning.DONE
+    return happened._replace(outcome=0) if done else happened
+
+
 class Subject(NamedTuple):
     """A tracer under test.
 
@@ -153,6 +171,7 @@ class Subject(NamedTuple):
 
 
 SUBJECTS = {
+    "notify": Subject(NotifyTracer, deduced, reached),
     "ptrace": Subject(PtraceTracer, of_our_own),
     "strace": Subject(StraceTracer, no_difference, lags=True),
 }
