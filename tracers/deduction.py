@@ -177,8 +177,8 @@ def _open(caller: Caller) -> Verdict:
     code = site.check(nofollow=nofollow)
     if code == errno.ENOENT and flags & os.O_CREAT:
         directory, there = site.parent(), site.stat(nofollow=True)
-        if there is not None and not nofollow and site.fd == AT_FDCWD:
-            directory = Site(os.path.dirname(os.path.realpath(site.name)))  # through a dangling link
+        if there is not None and not nofollow and not caller.task.root:
+            directory = Site(os.path.dirname(os.path.realpath(site.path)))  # through a dangling link
         code = _may_create_in(directory)
         return Verdict(code) if code else Verdict(0, lambda: not site.check(nofollow=nofollow), created=True)
     if code == 0 and exclusive:
@@ -275,7 +275,10 @@ def _may_create_in(directory: Site) -> int:
     code = directory.check()
     if code:
         return code
-    return directory.check(_W_X) if _is_directory(directory) else errno.ENOTDIR
+    status = directory.stat()
+    if status is None or not stat.S_ISDIR(status.st_mode):
+        return errno.ENOTDIR
+    return directory.check(_W_X) if status.st_nlink else errno.ENOENT  # the latter was removed itself
 
 
 def _make(site: Site) -> Verdict:
@@ -479,15 +482,15 @@ def _attribute(caller: Caller) -> Verdict:
     if isinstance(site, int):
         return Verdict(site)
     code = site.check(nofollow=nofollow)
-    if code or site.fd != AT_FDCWD:
+    if code:
         return Verdict(code)
     asked = caller.text(3 if name.endswith("at") else 1)
     size = caller.args[2 if "list" in name else 3]
     try:
         if "list" in name:
-            found = b"\0".join(os.fsencode(each) for each in os.listxattr(site.name, follow_symlinks=not nofollow))
+            found = b"\0".join(os.fsencode(each) for each in os.listxattr(site.path, follow_symlinks=not nofollow))
         else:
-            found = os.getxattr(site.name, asked, follow_symlinks=not nofollow)
+            found = os.getxattr(site.path, asked, follow_symlinks=not nofollow)
     except OSError as problem:
         code = problem.errno or errno.EIO
         if "set" in name and code == errno.ENODATA:
@@ -544,7 +547,7 @@ def _chdir(caller: Caller) -> Verdict:
     where = "root" if caller.plan.name == "chroot" else "cwd"
     if code == 0 and where == "root" and not _privileged(caller.task):
         return Verdict(errno.EPERM)
-    return Verdict(code) if code else Verdict(0, lambda: _stands_in(caller.task, where, status))
+    return Verdict(code) if code else Verdict(0, lambda: _stands_in(caller.task, where, status), otherwise=0)
 
 
 def stands(task: Task, where: str) -> tuple[int, int] | None:
@@ -663,19 +666,30 @@ def _connect(caller: Caller) -> Verdict:
         return Verdict(errno.EFAULT)
     if size < 2:
         return Verdict(errno.EINVAL)
-    path = sockaddr(raw)
-    if not isinstance(path, bytes):
-        return Verdict()
-    bind = caller.plan.name == "bind"
-    site = caller.site(path, nofollow=bind)
-    if bind:
-        made = _make(site)
+    found = sockaddr(raw)
+    return _reach(caller, found) if isinstance(found, bytes) else Verdict()
+
+
+def _send(caller: Caller) -> Verdict:
+    found = sockaddr(caller.entry.data[0][0]) if caller.entry.data else None
+    return _reach(caller, found) if isinstance(found, bytes) else Verdict()
+
+
+def _reach(caller: Caller, path: bytes) -> Verdict:
+    """A unix socket by its name: to be made by bind, there for all others."""
+    if caller.plan.name == "bind":
+        made = _make(caller.site(path, nofollow=True))
         return Verdict(errno.EADDRINUSE) if made.outcome == errno.EEXIST else made
+    site = caller.site(path)
     code = site.check()
     status = site.stat()
     if code or status is None:
         return Verdict(code or errno.ENOENT)
     return Verdict(errno.ECONNREFUSED if not stat.S_ISSOCK(status.st_mode) else site.check(os.W_OK))
+
+
+def _memfd(caller: Caller) -> Verdict:
+    return Verdict(errno.EFAULT if isinstance(caller.entry.text[0], Memory) else 0)
 
 
 _RULES: dict[str, Callable[[Caller], Verdict]] = {
@@ -705,4 +719,6 @@ _RULES: dict[str, Callable[[Caller], Verdict]] = {
     "setns": _setns,
     **dict.fromkeys(("execve", "execveat"), _exec),
     **dict.fromkeys(("connect", "bind"), _connect),
+    **dict.fromkeys(("sendto", "sendmsg", "sendmmsg"), _send),
+    "memfd_create": _memfd,
 }

@@ -84,8 +84,9 @@ class Site:
         if task.root:
             return cls._below(task, path, base, nofollow)
         name = visible_at(task, path, dirfd, base)
-        if len(name) < PATH_MAX or path[:1] == b"/":
+        if name[-len(path) - 1 :] != b"/" + path or path[:1] == b"/":
             return cls(name)
+        # Held open: the caller may be gone when we look again.
         try:
             fd = os.open(name[: -len(path) - 1], os.O_PATH | os.O_CLOEXEC)
         except OSError as problem:
@@ -134,6 +135,11 @@ class Site:
     def parent(self) -> "Site":
         """The directory that the name is in."""
         return Site(_split(self.name)[0], self.fd, error=self.error)
+
+    @property
+    def path(self) -> bytes:
+        """Its name for calls that take no directory."""
+        return self.name if self.fd == AT_FDCWD else b"/proc/self/fd/%d/%b" % (self.fd, self.name)
 
     @property
     def last(self) -> bytes:

@@ -112,7 +112,9 @@ class Unsettled:
     def add(self, waiting: Waiting) -> None:
         """A call was let go on."""
         self.waiting[waiting.task.tid] = waiting
-        self.moving = self.moving or waiting.moves
+        if waiting.moves:
+            self.moving = True
+            self._report.cwds.clear()
         self._pause = _SOON_MS
 
     def settle(self, task: Task) -> None:
@@ -120,8 +122,12 @@ class Unsettled:
         for waiting in list(self.waiting.values()):
             if waiting.task.tid == task.tid:
                 self._over(waiting)
-            elif (not isinstance(waiting, Execing) or waiting.task.pid == task.pid) and waiting.done():
+            elif isinstance(waiting, Execing) and waiting.task.pid != task.pid:
+                continue  # nothing that others could notice
+            elif waiting.done():
                 self._end(waiting, 0)
+            elif waiting.gone():
+                self._over(waiting)
 
     def settle_execs(self) -> None:
         """Look which execs have taken place."""

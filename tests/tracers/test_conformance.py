@@ -146,6 +146,9 @@ def deduced(name: str, oracle: set[Happened]) -> set[Happened]:
     if name == "nested_ptrace":
         # Nobody traces the program, so it may.
         return {x._replace(outcome=0) if x.operation == "ptrace" else x for x in wanted}
+    if name == "unfinished":
+        # What could be opened counts as opened, although its caller died waiting for the other end.
+        return wanted | {Happened("unfinished", "read", "S/fifo", 0)}
     return wanted
 
 
@@ -244,7 +247,7 @@ def conform(name: str, case: Case, subject: Subject, scratch: Path, monkeypatch:
             wrong = difference({subject.comparable(x) for x in found or ()}, {subject.comparable(x) for x in wanted})
             if not wrong:
                 break
-        assert wrong == []
+        assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("tracer", sorted(SUBJECTS))
