@@ -10,7 +10,7 @@ import os
 import re
 import struct
 
-from tracers.tracee import PATH_MAX, Task, root_directory
+from tracers.tracee import Task, root_directory
 
 AT_FDCWD, AT_EACCESS, AT_SYMLINK_NOFOLLOW = -100, 0x200, 0x100  # linux/fcntl.h
 _RESOLVE_IN_ROOT = 0x10  # linux/openat2.h
