@@ -259,7 +259,7 @@ class NotifyTracer:
     # --- one call
 
     def _enter(self, task: Task, notice: tuple[int, ...]) -> bool:
-        """Any call: what it will do, and its events, now or when that is settled. Whether a repeated one is the same."""
+        """Any call: what it will do, and its events, now or when that is settled. Whether repeating it is the same."""
         number, nr, arch, args = notice[0], notice[2], notice[3], notice[4:]
         foreign = arch != self._native.audit_arch and arch == self._foreign.audit_arch
         known, names = (self._foreign_plans, self._foreign.names) if foreign else (self._plans, self._native.names)
