@@ -17,10 +17,10 @@ import select
 import signal
 import time
 
+from tracers import descendants, offspring
 from tracers.abi import X32_BIT, abis, call_number
 from tracers.calls import AT_SYMLINK_NOFOLLOW, CONTEXT
 from tracers.deduction import Caller, deduce, descriptor
-from tracers.descendants import LINGER_SECONDS
 from tracers.entry import acts_on_descriptor, plans, read_general
 from tracers.events import Memory, Opaque, Sink
 from tracers.images import Images, image_of
@@ -28,7 +28,6 @@ from tracers.job import Foreground, SignalRelay
 from tracers.keeper import Keeper, Said
 from tracers.launch import Launch
 from tracers.listener import Listener, ListenerFilter, borrow, wake_synchronously
-from tracers.offspring import descendants
 from tracers.permission import not_permitted
 from tracers.programs import LAUNCHER, ProgramTable
 from tracers.quick import quick
@@ -68,6 +67,7 @@ class NotifyTracer:
         self._many = _FEW_TASKS
         self._images = Images()
         self._calls = self._lost = self._unfinished = 0
+        self._main = 0
         self._status: int | None = None
         self._notes: set[str] = set()
         self._user = os.geteuid()
@@ -81,6 +81,7 @@ class NotifyTracer:
         task = Task(launch.pid, launch.pid, self._launcher)
         self._report = Report(self._tasks, task, sink)
         self._unsettled = Unsettled(self._report, self._tasks, self.programs, self._images, self._note)
+        self._main = launch.pid
         relay = SignalRelay(launch.pid)
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         collected = gc.isenabled()
@@ -240,18 +241,18 @@ class NotifyTracer:
                 return False
             if report.said is Said.SIGNALLED:
                 self._relay.seen(report.value)
-            elif report.said is Said.STOPPED:
+            elif report.said is Said.STOPPED and _is_stopped(self._main):  # else both were, and were continued
                 Foreground.follow_stop(report.value)
             elif report.said is Said.ENDED:
                 self._status = exit_status(report.value)
-                self._deadline = time.monotonic() + LINGER_SECONDS
+                self._deadline = time.monotonic() + descendants.LINGER_SECONDS
         return True
 
     def _end_what_lingers(self) -> None:
         if self._deadline is None or time.monotonic() < self._deadline:
             return
         if not self._lingering:
-            left = [self._tasks.get(pid) or self._adopt(pid) for pid in descendants(self._keeper.pid)]
+            left = [self._tasks.get(pid) or self._adopt(pid) for pid in offspring.descendants(self._keeper.pid)]
             self._lingering = tuple(sorted({self.programs[task.program].label for task in left}))
         self._keeper.kill()
         self._deadline = None
@@ -406,6 +407,14 @@ class NotifyTracer:
         if self._images.crowded():
             self._images.keep({image_of(task) for task in self._tasks.values()})
         self._many = max(_FEW_TASKS, 2 * len(self._tasks))
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"T"
+    except OSError:
+        return False
 
 
 def _takes_x32() -> bool:
