@@ -20,7 +20,8 @@ _NEW_LISTENER, _WAIT_KILLABLE_RECV = 1 << 3, 1 << 5
 _RECV, _SEND, _ID_VALID, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x40082104
 _CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 _SYNC_WAKE_UP = 1  # SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
-_ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
+ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)
+"""A filter of one instruction: BPF_RET | BPF_K, SECCOMP_RET_ALLOW."""
 
 SYNC_LINUX = "6.6"
 """The kernel that brought the synchronous wake-up, without which notify is no faster than ptrace."""
@@ -169,7 +170,7 @@ def trial() -> tuple[int, bool]:
     def attempt() -> None:
         nonlocal found
         try:
-            listener = listen(Filter(_ALLOW_ALL))
+            listener = listen(Filter(ALLOW_ALL))
         except OSError as problem:
             found = (problem.errno or errno.EIO, False)
             return

@@ -8,7 +8,6 @@ that makes it fast. Nothing is traced with ptrace(2): the program may do that it
 An outcome is deduced, not seen: enough to learn from, not to verify or to diagnose with.
 """
 
-import ctypes
 import errno
 import gc
 import os
@@ -18,13 +17,14 @@ import signal
 import time
 
 from tracers import descendants, offspring
-from tracers.abi import X32_BIT, abis, call_number
+from tracers.abi import X32_BIT, abis, call_number, takes_x32
+from tracers.caller import Caller, descriptor
 from tracers.calls import AT_SYMLINK_NOFOLLOW, CONTEXT
-from tracers.deduction import Caller, deduce, descriptor
+from tracers.deduction import deduce
 from tracers.entry import acts_on_descriptor, plans, read_general
 from tracers.events import Memory, Opaque, Sink
 from tracers.images import Images, image_of
-from tracers.job import Foreground, SignalRelay
+from tracers.job import Foreground, SignalRelay, is_stopped
 from tracers.keeper import Keeper, Said
 from tracers.launch import Launch
 from tracers.listener import Listener, ListenerFilter, borrow, wake_synchronously
@@ -241,7 +241,7 @@ class NotifyTracer:
                 return False
             if report.said is Said.SIGNALLED:
                 self._relay.seen(report.value)
-            elif report.said is Said.STOPPED and _is_stopped(self._main):  # else both were, and were continued
+            elif report.said is Said.STOPPED and is_stopped(self._main):  # else both were, and were continued
                 Foreground.follow_stop(report.value)
             elif report.said is Said.ENDED:
                 self._status = exit_status(report.value)
@@ -298,7 +298,7 @@ class NotifyTracer:
                 self._unfinished += 1
             return repeatable
         if plan.name.startswith("exec"):
-            waiting: Waiting = Execing(task, entry, caller, image_of(task), verdict.otherwise)
+            waiting: Waiting = Execing(task, entry, caller, task.image or image_of(task), verdict.otherwise)
             task.forget_memory()  # it shows the address space that is about to go
         else:
             waiting = Waiting.change(task, entry, caller, verdict)
@@ -337,7 +337,7 @@ class NotifyTracer:
                 self._unsettled.add(waiting)
         else:
             opaque = Opaque(call_number(arch, nr, self._native, self._foreign))
-            code = errno.ENOSYS if arch == self._native.audit_arch and nr & X32_BIT and not _takes_x32() else 0
+            code = errno.ENOSYS if arch == self._native.audit_arch and nr & X32_BIT and not takes_x32() else 0
             key = (task.program, opaque, code)
             if key not in self._report.seen:
                 self._report.finish(task, opaque, -code, key, None)
@@ -363,7 +363,7 @@ class NotifyTracer:
             self._tasks[tid] = task
             return task
         task = self._tasks[tid] = Task(tid, pid, self._launcher)
-        image = image_of(task)
+        image = task.image = image_of(task)
         found = self._images.program(image)
         if found is None:
             self._unsettled.settle_execs()
@@ -407,19 +407,3 @@ class NotifyTracer:
         if self._images.crowded():
             self._images.keep({image_of(task) for task in self._tasks.values()})
         self._many = max(_FEW_TASKS, 2 * len(self._tasks))
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] == b"T"
-    except OSError:
-        return False
-
-
-def _takes_x32() -> bool:
-    """Whether this kernel takes x32 calls, by asking it for our process id that way."""
-    return int(ctypes.CDLL(None).syscall(ctypes.c_long(X32_BIT | _GETPID))) >= 0
-
-
-_GETPID = 39  # arch/x86/entry/syscalls/syscall_64.tbl

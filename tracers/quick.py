@@ -9,7 +9,7 @@ import os
 import stat
 
 from tracers.calls import AT_SYMLINK_NOFOLLOW
-from tracers.deduction import kind_error
+from tracers.deduced_opens import kind_error
 from tracers.entry import Plan
 from tracers.tracee import Task
 

@@ -7,7 +7,8 @@ results would resolve it: afterwards. If its thread makes another call before, i
 import os
 from collections.abc import Callable
 
-from tracers.deduction import Caller, Verdict, stands
+from tracers.caller import Caller, Verdict
+from tracers.deduced_views import stands
 from tracers.entry import Entry
 from tracers.images import Image, Images, image_of
 from tracers.programs import ProgramTable
@@ -67,13 +68,17 @@ class Waiting:
 
 
 class Execing(Waiting):
-    """An exec. ``image``: what ran before; ``exe``: what will run, should it end before we look."""
+    """An exec. ``image``: what ran before; ``exe``: what will run, should it end before we look.
 
-    __slots__ = ("exe", "image")
+    ``now``: the image that runs since, once :attr:`done` has been true.
+    """
+
+    __slots__ = ("exe", "image", "now")
 
     def __init__(self, task: Task, entry: Entry, caller: Caller, image: Image, otherwise: int) -> None:
         super().__init__(task, entry, self._took_place, otherwise, caller)
         self.image = image
+        self.now = b""
         self.exe = os.fsdecode(caller.kernel_name() or b"")
 
     def gone(self) -> bool:
@@ -81,11 +86,12 @@ class Execing(Waiting):
         return not executable(Task(self.task.pid, self.task.pid, 0))
 
     def _took_place(self) -> bool:
-        now = Task(self.task.pid, self.task.pid, 0)
-        try:
-            return image_of(now) not in (b"", self.image)
-        finally:
-            now.forget_memory()
+        process = Task(self.task.pid, self.task.pid, 0)
+        found = image_of(process)
+        process.forget_memory()
+        if found not in (b"", self.image):
+            self.now = found
+        return bool(self.now)
 
 
 class Unsettled:
@@ -201,4 +207,5 @@ class Unsettled:
         if isinstance(path, bytes) and path:
             name = os.fsdecode(os.path.join(entry.base[0], path))
         task.program = self._programs.exec(former.program, name, exe)
-        self._images.learn(image_of(task), task.program)
+        task.image = waiting.now
+        self._images.learn(task.image, task.program)
