@@ -82,8 +82,8 @@ class Execing(Waiting):
         self.exe = os.fsdecode(caller.kernel_name() or b"")
 
     def gone(self) -> bool:
-        """Whether its process has ended (an exec makes its thread the first one)."""
-        return not executable(Task(self.task.pid, self.task.pid, 0))
+        """Whether its process has ended. An exec makes its thread the first one: so this is looked for afterwards."""
+        return super().gone() and not executable(Task(self.task.pid, self.task.pid, 0))
 
     def _took_place(self) -> bool:
         process = Task(self.task.pid, self.task.pid, 0)
