@@ -10,10 +10,8 @@ import click
 import msgspec
 
 from learner import history, temporary
-from learner.agent_version import ask, find_agent
 from learner.audit.brokers import brokers
 from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, chosen_tracer, emit_json, enforcer_options
-from learner.cli.verification import check
 from learner.command import find
 from learner.derivation import Derived, Scale, add_found
 from learner.enforcers.choice import check_items
@@ -31,7 +29,7 @@ from learner.store import check_name, name_for, profile_path, trace_path, write_
 from learner.surface import surface
 from learner.trace import Trace, encode_trace, merge, read_trace
 from learner.variables import Variables
-from tracers.choice import AUTO, Chosen
+from tracers.choice import AUTO, SEEING, Chosen
 from tracers.tracer import Command, TracerName
 
 
@@ -174,7 +172,7 @@ def learn(
         raise UsageError("--minimal asks the kernel, which --verify off forbids", "leave one of them out")
     if target is not None:
         temporary.use(variables.temporary)
-    by = chosen_tracer(tracer)
+    by = chosen_tracer(tracer, seeing=protect)
     floor = _floor(protect, by, target if not sources else None, variables, allowed)
     source = _from_traces(sources, target, runs, variables) if sources else None
     if source is not None:
@@ -188,6 +186,9 @@ def learn(
         kept = trace_file or Path(trace_path(name or (existing.name if existing else name_for(typed))))
         source = _from_runs(target, by, variables, kept, runs, existing is not None, names, floor)
     seconds["run"] = round(time.monotonic() - started, 3)
+    # Imported here: whoever waits for the command to start should not wait for what comes after it.
+    from learner.agent_version import ask, find_agent
+    from learner.cli.verification import check
 
     started = time.monotonic()
     found = derive(source.trace, allowed, Scale(granularity, max_grants or 0))
@@ -254,6 +255,8 @@ def _floor(
         return None
     if target is None:
         raise UsageError("--protect is about a run, and none takes place", "leave out --protect or --from-trace")
+    if tracer.name not in SEEING:
+        raise UsageError(f"{tracer.name} does not see what the masks refuse", "use --tracer ptrace")
     if tracer.name is TracerName.STRACE:
         raise UsageError("strace cannot mask anything for the command that it starts", "use --tracer ptrace")
     kept = (os.getcwd(), target.file, os.path.realpath(target.file), variables.prefix)

@@ -23,9 +23,9 @@ TRACERS = click.Choice([AUTO, *(name.value for name in TracerName)])
 VERIFICATIONS = click.Choice(["replay", "live", "off"])
 
 
-def chosen_tracer(name: str) -> Chosen:
-    """What ``--tracer`` names."""
-    return choose_tracer() if name == AUTO else Chosen(TracerName(name), "")
+def chosen_tracer(name: str, *, seeing: bool) -> Chosen:
+    """What ``--tracer`` names; ``seeing``: outcomes must be seen."""
+    return choose_tracer(seeing=seeing) if name == AUTO else Chosen(TracerName(name), "")
 
 
 def allowed_paths(given: tuple[str, ...]) -> frozenset[str]:

@@ -92,6 +92,7 @@ def test_a_program_with_a_listener_of_its_own(programs: Callable[[str], Path], s
 
 def test_auto_takes_the_next_best(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose() == (TracerName.NOTIFY, "")
+    assert choose(seeing=True) == (TracerName.PTRACE, "")
     monkeypatch.setattr(listener, "trial", lambda: (0, False))
     name, reason = choose()
     assert name is TracerName.PTRACE
