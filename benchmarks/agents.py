@@ -212,7 +212,7 @@ def port_for(keep: Path) -> int:
 
 
 @contextmanager
-def _agent(who: Subject, task: Task, home: Path, run: Path) -> Iterator[Launch]:
+def started_agent(who: Subject, task: Task, home: Path, run: Path) -> Iterator[Launch]:
     """The agent's command as run_agent.sh makes it, with the stub running meanwhile."""
     port = port_for(who.directory.parent)
     env = {**os.environ, "AGENTS": str(installed()), "RUN": str(run), "KEEP": "1", "PRINT": "1", "DUMP": "1"}
@@ -268,7 +268,7 @@ def _temporary(who: Subject) -> str:
 
 def _execute(who: Subject, task: Task, home: Path, run: Path, sbx: tuple[str, ...]) -> Outcome:
     """Run it behind the words of ``sbx``. The status is that of the whole command line."""
-    with (_agent if who.tool is None else _tool)(who, task, home, run) as start:
+    with (started_agent if who.tool is None else _tool)(who, task, home, run) as start:
         words = ["timeout", "-k", "5", str(LIMIT), *SBX, *sbx, "--", *start.argv]
         env = start.env | {"TMPDIR": _temporary(who)}
         with (run / "out").open("wb") as out, (run / "err").open("wb") as err:

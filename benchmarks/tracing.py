@@ -1,14 +1,19 @@
 """What tracing costs: paired wall-time ratios, never absolute numbers, because machines are noisy.
 
-    python benchmarks/tracing.py [--rounds 9] [--only NAME]... [--storm 100000]
+    python benchmarks/tracing.py [--rounds 9] [--only NAME]... [--pinned] [--testbed DIRECTORY]
 
 Each round runs every back-end once on a workload, one after the other; a ratio is taken within its round, and the
-median over the rounds is printed. Ours is timed from making the tracer to the finished trace, with everything resolved;
-strace writes its text to a file and resolves nothing.
+median over the rounds is printed, as a table in Markdown. ``--pinned`` keeps everything on one CPU: those numbers and
+the others must not be mixed. Ours is timed from the launch of the command to its end, with everything resolved; what
+sbx counts on the disk afterwards is no tracing. strace writes its text to a file and resolves nothing. ``vibe3`` needs
+the testbed (shared/testbed) and its agents.
 """
 
 import argparse
+import contextlib
+import importlib
 import os
+import pkgutil
 import platform
 import resource
 import shutil
@@ -17,14 +22,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import tracers.ptrace
-import tracers.strace  # noqa: F401
+import agents
+import dns.message  # noqa: F401 - imported late by a tracer
+
+import tracers
 from learner.command import find
 from learner.session import make_tracer, record
 from learner.variables import Variables
+from tracers.choice import candidates
 from tracers.tracer import TracerName
 
 _STORM = """
@@ -37,7 +46,23 @@ for i in range(n):
 _LOOP = "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done"
 
 
-def workloads(directory: Path, storm: int) -> dict[str, list[str]]:
+class Workload(NamedTuple):
+    """A command, and where and in which environment it runs; empty for ours."""
+
+    words: tuple[str, ...]
+    cwd: str = ""
+    env: dict[str, str] | None = None
+
+    def enter(self) -> None:
+        """Be there."""
+        if self.cwd:
+            os.chdir(self.cwd)
+        if self.env is not None:
+            os.environ.clear()
+            os.environ.update(self.env)
+
+
+def workloads(directory: Path, storm: int) -> dict[str, Workload]:
     """Name to command; those whose program is missing are left out."""
     source = directory / "m.c"
     source.write_text('#include <stdio.h>\n#include <stdlib.h>\nint main(void){puts(getenv("HOME"));return 0;}\n')
@@ -47,28 +72,39 @@ def workloads(directory: Path, storm: int) -> dict[str, list[str]]:
         for i in range(300):
             (repository / f"f{i}").write_text(str(i))
     found = {
-        "python start": [sys.executable, "-c", "import json, ssl, asyncio"],
-        "pip list": [sys.executable, "-m", "pip", "list", "--disable-pip-version-check"],
-        "npm ls": ["npm", "ls", "-g"],
-        "git status": ["git", "-C", str(repository), "status", "--short"],
-        "gcc": ["sh", "-c", f"for i in 1 2 3 4 5; do gcc -o {directory}/m {source}; done"],
-        "500 forks": ["sh", "-c", _LOOP],
-        f"{storm} opens": [sys.executable, "-c", _STORM, str(storm)],
+        "python start": (sys.executable, "-c", "import json, ssl, asyncio"),
+        "npm ls": ("npm", "ls", "-g"),
+        "pip list": (sys.executable, "-m", "pip", "list", "--disable-pip-version-check"),
+        "500 forks": ("sh", "-c", _LOOP),
+        "gcc": ("sh", "-c", f"for i in 1 2 3 4 5; do gcc -o {directory}/m {source}; done"),
+        "git status": ("git", "-C", str(repository), "status", "--short"),
+        f"{storm} opens": (sys.executable, "-c", _STORM, str(storm)),
     }
-    return {name: words for name, words in found.items() if shutil.which(words[0])}
+    return {name: Workload(words) for name, words in found.items() if shutil.which(words[0])}
 
 
-def in_child(work: Callable[[], None]) -> tuple[float, int]:
-    """(seconds that ``work`` took, peak memory in KiB), in a process of its own."""
+@contextlib.contextmanager
+def vibe(directory: Path, testbed: Path | None) -> Iterator[dict[str, Workload]]:
+    """The scripted session of Vibe 3 against a stub model, if the testbed is there."""
+    if testbed is None:
+        yield {}
+        return
+    who = agents.subject("vibe3", directory, testbed)
+    run = directory / "vibe3"
+    run.mkdir()
+    with agents.started_agent(who, who.learn_task, run / "home", run) as start:
+        yield {"vibe3": Workload(start.argv, str(start.cwd), start.env)}
+
+
+def in_child(work: Callable[[], float]) -> tuple[float, int]:
+    """(the seconds that ``work`` says it took, peak memory in KiB), in a process of its own."""
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         devnull = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(devnull, fd)
-        started = time.perf_counter()
-        work()
-        took = time.perf_counter() - started
+        took = work()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         os.write(write_end, f"{took} {peak}".encode())
         os._exit(0)
@@ -79,78 +115,95 @@ def in_child(work: Callable[[], None]) -> tuple[float, int]:
     return float(seconds), int(peak)
 
 
-def ours(name: TracerName, words: list[str], directory: Path) -> tuple[float, int]:
+def ours(name: TracerName, load: Workload, directory: Path) -> tuple[float, int]:
     """One run under our tracer."""
 
-    def work() -> None:
-        record(find(tuple(words)), make_tracer(name), Variables.here(), directory / "trace.jsonl")
+    def work() -> float:
+        load.enter()
+        end = record(find(load.words), make_tracer(name), Variables.here(), directory / "trace.jsonl").trace.end
+        return end.seconds if end else 0.0
 
     return in_child(work)
 
 
-def outside(prefix: list[str], words: list[str]) -> tuple[float, int]:
+def outside(prefix: tuple[str, ...], load: Workload) -> tuple[float, int]:
     """One run behind the words of ``prefix``."""
 
-    def work() -> None:
-        subprocess.run([*prefix, *words], check=False)
+    def work() -> float:
+        load.enter()
+        started = time.perf_counter()
+        subprocess.run([*prefix, *load.words], check=False)
+        return time.perf_counter() - started
 
     return in_child(work)
+
+
+def backends(directory: Path) -> dict[str, Callable[[Workload], tuple[float, int]]]:
+    """Name to how a workload is run under it, the baselines first."""
+    log = str(directory / "strace.log")
+    found: dict[str, Callable[[Workload], tuple[float, int]]] = {
+        "untraced": lambda load: outside((), load),
+        "strace": lambda load: outside(("strace", "-f", "--seccomp-bpf", "-o", log), load),
+    }
+    for each in candidates():
+        if each.obstacle or each.name is TracerName.STRACE:
+            continue
+        found[f"sbx {each.name}"] = lambda load, name=each.name: ours(name, load, directory)  # type: ignore[misc]
+    return found
+
+
+def measure(load: Workload, ways: dict[str, Callable[[Workload], tuple[float, int]]], rounds: int) -> dict[str, float]:
+    """Medians of the ratios within each round: ``NAME/untraced``, ``NAME/strace``; and ``NAME MB``, the peak."""
+    timed: list[dict[str, float]] = []
+    peaks = dict.fromkeys(ways, 0)
+    for number in range(rounds):
+        order = [*ways] if number % 2 == 0 else [*reversed(ways)]
+        taken = {}
+        for name in order:
+            taken[name], memory = ways[name](load)
+            peaks[name] = max(peaks[name], memory)
+        timed.append(taken)
+    found = {}
+    for name in ways:
+        for base in ("untraced", "strace"):
+            found[f"{name}/{base}"] = statistics.median(r[name] / r[base] for r in timed)
+        found[f"{name} MB"] = peaks[name] / 1024
+    return found
 
 
 def main() -> None:
     """Print the table."""
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=9)
     options.add_argument("--only", action="append")
-    options.add_argument("--storm", type=int, default=100_000)
+    options.add_argument("--storm", type=int, default=50_000)
+    options.add_argument("--pinned", action="store_true")
+    options.add_argument("--testbed", type=Path)
     chosen = options.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    for module in pkgutil.iter_modules(tracers.__path__, "tracers."):
+        importlib.import_module(module.name)  # now, and not in the first run
+    if chosen.pinned:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory() as name, vibe(Path(name), chosen.testbed) as agent:
         directory = Path(name)
-        log = str(directory / "strace.log")
-        backends: dict[str, Callable[[list[str]], tuple[float, int]]] = {
-            "untraced": lambda words: outside([], words),
-            "strace -f": lambda words: outside(["strace", "-f", "-o", log], words),
-            "strace -f --seccomp-bpf": lambda words: outside(
-                ["strace", "-f", "--seccomp-bpf", "-e", "trace=%file,%network", "-o", log], words
-            ),
-            "sbx ptrace": lambda words: ours(TracerName.PTRACE, words, directory),
-            "sbx strace": lambda words: ours(TracerName.STRACE, words, directory),
-        }
-        print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}")
-        heads = [
-            "ptrace/untraced",
-            "ptrace/strace -f",
-            "ptrace/strace-bpf",
-            "strace-bpf/untraced",
-            "sbx strace/strace-bpf",
-        ]
-        print(f"{'workload':<16}" + "".join(f"{h:>22}" for h in heads) + f"{'peak MB':>9}")
-        medians: dict[str, list[float]] = {h: [] for h in heads}
-        for workload, words in workloads(directory, chosen.storm).items():
+        ways = backends(directory)
+        shown = [way for way in ways if way.startswith("sbx")]
+        heads = ["strace/untraced", *(f"{way}/{base}" for way in shown for base in ("untraced", "strace"))]
+        cpus = "pinned to one CPU" if chosen.pinned else f"{len(os.sched_getaffinity(0))} CPUs"
+        print(f"{platform.machine()}, {cpus}, Linux {platform.release()}, Python {platform.python_version()}")
+        print(f"`strace -f --seccomp-bpf -o FILE`; medians of {chosen.rounds} rounds\n")
+        print("| workload | " + " | ".join(heads) + " | peak MB |\n" + "|---" * (len(heads) + 2) + "|")
+        rows = []
+        for workload, load in {**workloads(directory, chosen.storm), **agent}.items():
             if chosen.only and workload not in chosen.only:
                 continue
-            rounds: list[dict[str, float]] = []
-            peak = 0
-            for _ in range(chosen.rounds):
-                timed = {}
-                for backend, run in backends.items():
-                    timed[backend], memory = run(words)
-                    if backend == "sbx ptrace":
-                        peak = max(peak, memory)
-                rounds.append(timed)
-            pairs = [
-                ("sbx ptrace", "untraced"),
-                ("sbx ptrace", "strace -f"),
-                ("sbx ptrace", "strace -f --seccomp-bpf"),
-                ("strace -f --seccomp-bpf", "untraced"),
-                ("sbx strace", "strace -f --seccomp-bpf"),
-            ]
-            row = [statistics.median(r[a] / r[b] for r in rounds) for a, b in pairs]
-            for head, value in zip(heads, row, strict=True):
-                medians[head].append(value)
-            print(f"{workload:<16}" + "".join(f"{v:>22.2f}" for v in row) + f"{peak / 1024:>9.0f}", flush=True)
-        if len(medians[heads[0]]) > 1:
-            print(f"{'median':<16}" + "".join(f"{statistics.median(medians[h]):>22.2f}" for h in heads))
+            row = measure(load, ways, chosen.rounds)
+            rows.append(row)
+            memory = max(row[f"{way} MB"] for way in shown)
+            print(f"| {workload} | " + " | ".join(f"{row[h]:.2f}" for h in heads) + f" | {memory:.0f} |", flush=True)
+        if len(rows) > 1:
+            medians = [statistics.median(row[h] for row in rows) for h in heads]
+            print("| **median** | " + " | ".join(f"**{value:.2f}**" for value in medians) + " | |")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ import enum
 import os
 import re
 import stat
+import struct
 
 import msgspec
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
 
 BINPRM_BUF_SIZE = 256  # linux/binfmts.h: how much of a file the kernel looks at
 MAX_DEPTH = 5  # fs/exec.c: interpreters of interpreters
@@ -39,7 +38,7 @@ def interpreters(path: str) -> tuple[Interpreter, ...]:
     """The interpreters that the file at ``path`` names; () if it names none or cannot be read."""
     head = head_of(path)
     if head[:4] == b"\x7fELF":
-        return _loader(path)
+        return _loader(path, head)
     return shebang(head) if head[:2] == b"#!" else ()
 
 
@@ -94,12 +93,32 @@ def _env_program(argument: bytes) -> str:
     return ""
 
 
-def _loader(path: str) -> tuple[Interpreter, ...]:
+_PT_INTERP = 3  # linux/elf.h, as all that follows
+_MAX_NAME = 4096
+_CLASSES = {1: ("<28xI10xHH", "<IIIIIIII", 1, 4), 2: ("<32xQ14xHH", "<IIQQQQQQ", 2, 5)}
+"""By EI_CLASS: from the ELF header e_phoff, e_phentsize, e_phnum; a program header; where in it p_offset and p_filesz
+stand. Little endian, as every machine that sbx runs on."""
+
+
+def _loader(path: str, head: bytes) -> tuple[Interpreter, ...]:
+    """The dynamic loader that an ELF file names (PT_INTERP)."""
+    if len(head) < 64 or head[4] not in _CLASSES or head[5] != 1:
+        return ()
+    header, segment, offset_at, size_at = _CLASSES[head[4]]
+    start, size, count = struct.unpack_from(header, head)
+    layout = struct.Struct(segment)
+    if size < layout.size:
+        return ()
     try:
         with open(path, "rb") as file:
-            for segment in ELFFile(file).iter_segments("PT_INTERP"):
-                name: str = segment.get_interp_name()  # type: ignore[attr-defined]
-                return (Interpreter(Via.LOADER, name),)
-    except (ELFError, OSError, ValueError, UnicodeDecodeError):
-        return ()
+            file.seek(start)
+            table = file.read(size * count)
+            for at in range(0, len(table) - layout.size + 1, size):
+                fields = layout.unpack_from(table, at)
+                if fields[0] == _PT_INTERP:
+                    file.seek(fields[offset_at])
+                    name, end, _ = file.read(min(fields[size_at], _MAX_NAME)).partition(b"\0")
+                    return (Interpreter(Via.LOADER, os.fsdecode(name)),) if name and end else ()
+    except (OSError, ValueError, OverflowError):
+        pass
     return ()

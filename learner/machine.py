@@ -43,6 +43,7 @@ def capabilities() -> list[Capability]:
 
         return [*on_darwin(), _enforcer()]
     return [
+        _tracer(),
         _ptrace(),
         _strace(),
         _landlock(),
@@ -53,6 +54,17 @@ def capabilities() -> list[Capability]:
         _exec_check(),
         _io_uring(),
     ]
+
+
+def _tracer() -> Capability:
+    from tracers.choice import candidates
+
+    found = candidates()
+    chosen = next(each for each in found if not each.obstacle)
+    passed = found[: found.index(chosen)]
+    why = "".join(f"; {each.name} could not be used: {each.obstacle}" for each in passed)
+    detail = f"auto learns with {chosen.name}, verifies and diagnoses with ptrace{why}"
+    return Capability("tracer", State.LIMITED if passed else State.YES, detail, "; ".join(p.remedy for p in passed))
 
 
 def _ptrace() -> Capability:

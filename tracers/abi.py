@@ -4,11 +4,13 @@ The tables are python-ptrace's; calls newer than it (Linux 5.18 on) share one nu
 (include/uapi/asm-generic/unistd.h) and are added here.
 """
 
+import ctypes
 import platform
 
 import msgspec
 from ptrace.syscall.linux import aarch64, i386, x86_64
 
+_GETPID = 39  # arch/x86/entry/syscalls/syscall_64.tbl
 X32_BIT = 0x40000000  # __X32_SYSCALL_BIT, arch/x86/include/uapi/asm/unistd.h
 
 _SHARED = {
@@ -70,3 +72,8 @@ def call_number(arch: int, number: int, native: Abi, foreign: Abi) -> str:
         return f"x32:{number & ~X32_BIT}" if number & X32_BIT else str(number)
     prefix = foreign.prefix if arch == foreign.audit_arch else f"{arch:#x}"
     return f"{prefix}:{foreign.names.get(number, number)}"
+
+
+def takes_x32() -> bool:
+    """Whether this kernel takes x32 calls, by asking it for our process id that way."""
+    return int(ctypes.CDLL(None).syscall(ctypes.c_long(X32_BIT | _GETPID))) >= 0

@@ -126,3 +126,12 @@ class SignalRelay:
 
 def _ignored(number: signal.Signals) -> bool:
     return signal.getsignal(number) == signal.SIG_IGN
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"T"
+    except OSError:
+        return False

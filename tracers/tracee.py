@@ -21,9 +21,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Task:
-    """One traced thread. ``ctid`` is its id as a ready ctypes argument; ``mem`` an open ``/proc/TID/mem``, or -1."""
+    """One traced thread. ``ctid`` is its id as a ready ctypes argument; ``mem`` an open ``/proc/TID/mem``, or -1.
 
-    __slots__ = ("ctid", "mem", "pending", "pid", "program", "root", "tid")
+    ``image``: which program image it runs (:mod:`tracers.images`), empty where nobody has looked.
+    """
+
+    __slots__ = ("ctid", "image", "mem", "pending", "pid", "program", "root", "tid")
 
     def __init__(self, tid: int, pid: int, program: int, root: str = "") -> None:
         self.tid = tid
@@ -32,6 +35,7 @@ class Task:
         self.root = root
         self.ctid = ctypes.c_long(tid)
         self.mem = -1
+        self.image = b""
         self.pending: object = None
 
     def forget_memory(self) -> None:

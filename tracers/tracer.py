@@ -14,16 +14,19 @@ from tracers.programs import ProgramTable
 
 
 class TracerName(enum.StrEnum):
-    """The sources of events: two on Linux, and the sandbox's own log on macOS."""
+    """The sources of events: Linux has several, macOS the log of its own sandbox."""
 
+    NOTIFY = "notify"
     PTRACE = "ptrace"
     STRACE = "strace"
     SEATBELT = "seatbelt"
 
 
 def tracer_names() -> tuple[TracerName, ...]:
-    """The tracers of this system, the usual one first."""
-    return (TracerName.SEATBELT,) if sys.platform == "darwin" else (TracerName.PTRACE, TracerName.STRACE)
+    """The tracers that are of this system, whether they work on this machine or not."""
+    if sys.platform == "darwin":
+        return (TracerName.SEATBELT,)
+    return tuple(name for name in TracerName if name is not TracerName.SEATBELT)
 
 
 class TracerError(Exception):
@@ -53,7 +56,8 @@ class TraceEnd(msgspec.Struct, frozen=True):
     it did not. ``calls``: traced calls seen. ``lost``: records that could not be read or understood.
     ``unfinished``: calls whose process died inside them. ``lingering``: labels of the programs that outlived
     the command and were ended with the trace. ``interrupted``: the trace was cut short.
-    ``notes``: things that a reader of the trace should know, one sentence each.
+    ``notes``: things that a reader of the trace should know, one sentence each. ``deduced``: outcomes were not seen,
+    but told from the state of the file system while each call waited.
     """
 
     status: int
@@ -64,6 +68,7 @@ class TraceEnd(msgspec.Struct, frozen=True):
     lingering: tuple[str, ...] = ()
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    deduced: bool = False
 
 
 class Tracer(Protocol):

@@ -11,17 +11,16 @@ import click
 import msgspec
 
 from learner import history, temporary
-from learner.agent_version import ask, find_agent
 from learner.audit.brokers import brokers
 from learner.cli.options import (
     TRACERS,
     VERIFICATIONS,
     allowed_paths,
+    chosen_tracer,
     emit_json,
     enforcer_options,
     log_options,
 )
-from learner.cli.verification import check
 from learner.command import find
 from learner.derivation import Derived, Scale, add_found
 from learner.enforcers.choice import check_items
@@ -39,7 +38,8 @@ from learner.store import check_name, name_for, profile_path, trace_path, write_
 from learner.surface import UNKNOWN, surface
 from learner.trace import Trace, encode_trace, merge, read_trace
 from learner.variables import Variables
-from tracers.tracer import Command, TracerName, tracer_names
+from tracers.choice import AUTO, SEEING, Chosen
+from tracers.tracer import Command, TracerName
 
 
 class _Source(NamedTuple):
@@ -53,9 +53,7 @@ class _Source(NamedTuple):
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("-o", "--output", metavar="FILE", help="Write the profile here instead of among the stored ones.")
 @click.option("-n", "--name", help="Name of the profile (default: the command's).")
-@click.option(
-    "--tracer", type=TRACERS, default=lambda: tracer_names()[0].value, help="How to watch (default: this system's way)."
-)
+@click.option("--tracer", type=TRACERS, default=AUTO, show_default=True, help="How to watch; auto is the fastest here.")
 @click.option(
     "--verify",
     type=VERIFICATIONS,
@@ -194,7 +192,8 @@ def learn(
         raise UsageError("--minimal asks the kernel, which --verify off forbids", "leave one of them out")
     if target is not None:
         temporary.use(variables.temporary)
-    floor = _floor(protect, tracer, target if not sources else None, variables, allowed)
+    by = chosen_tracer(tracer, seeing=protect)
+    floor = _floor(protect, by, target if not sources else None, variables, allowed)
     source = source or (_from_traces(sources, target, runs, variables) if sources else None)
     if source is not None:
         variables = source.trace.header.variables
@@ -205,10 +204,13 @@ def learn(
     if source is None:
         assert target is not None
         kept = trace_file or Path(trace_path(name or (existing.name if existing else name_for(typed))))
-        source = _from_runs(target, TracerName(tracer), variables, kept, runs, existing is not None, names, floor)
+        source = _from_runs(target, by, variables, kept, runs, existing is not None, names, floor)
     elif logs:
         write_atomically(str(trace_file or trace_path(name or name_for(typed))), encode_trace(source.trace))
     seconds["run"] = round(time.monotonic() - started, 3)
+    # Imported here: whoever waits for the command to start should not wait for what comes after it.
+    from learner.agent_version import ask, find_agent
+    from learner.cli.verification import check
 
     started = time.monotonic()
     found = derive(source.trace, allowed, Scale(granularity, max_grants or 0))
@@ -269,14 +271,16 @@ def learn(
 
 
 def _floor(
-    protect: bool, tracer: str, target: Command | None, variables: Variables, allowed: frozenset[str]
+    protect: bool, tracer: Chosen, target: Command | None, variables: Variables, allowed: frozenset[str]
 ) -> Floor | None:
     """What --protect masks, None without it."""
     if not protect:
         return None
     if target is None:
         raise UsageError("--protect is about a run, and none takes place", "leave out --protect or --from-trace")
-    if tracer == TracerName.STRACE:
+    if tracer.name not in SEEING:
+        raise UsageError(f"{tracer.name} does not see what the masks refuse", "use --tracer ptrace")
+    if tracer.name is TracerName.STRACE:
         raise UsageError("strace cannot mask anything for the command that it starts", "use --tracer ptrace")
     kept = (os.getcwd(), target.file, os.path.realpath(target.file), variables.prefix)
     return find_floor(variables, allowed, kept)
@@ -284,7 +288,7 @@ def _floor(
 
 def _from_runs(
     command: Command,
-    tracer: TracerName,
+    tracer: Chosen,
     variables: Variables,
     kept: Path,
     times: int,
