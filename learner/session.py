@@ -38,6 +38,10 @@ def make_tracer(name: TracerName) -> Tracer:
             from tracers.strace import StraceTracer
 
             return StraceTracer()
+        if name is TracerName.EBPF:
+            from tracers.ebpf import EbpfTracer
+
+            return EbpfTracer()
         from tracers.ptrace import PtraceTracer
 
         return PtraceTracer()

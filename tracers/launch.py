@@ -4,23 +4,25 @@ The order matters: the child waits until it is seized, restricts itself, install
 A filter without a tracer would answer every traced call with ENOSYS.
 """
 
+import contextlib
 import errno
 import os
 import signal
+from collections.abc import Callable
 
-from tracers.seccomp import Filter
+from tracers.filters import Filter
 from tracers.tracer import Command, TracerError
 
 _CONFINE_FAILED = b"confine:"
 
 
 class Launch:
-    """A forked child that waits. ``pid`` is its process id."""
+    """A forked child that waits. ``pid`` is its process id; ``fork`` forks it as fork(2) does."""
 
-    def __init__(self, command: Command, code: Filter) -> None:
+    def __init__(self, command: Command, code: Filter, fork: Callable[[], int] = os.fork) -> None:
         self._gate_read, self._gate_write = os.pipe()
         self._report_read, report_write = os.pipe()
-        self.pid = os.fork()
+        self.pid = fork()
         if self.pid == 0:
             os.close(self._gate_write)
             os.close(self._report_read)
@@ -37,7 +39,8 @@ class Launch:
         """End a child that was never released."""
         os.close(self._gate_write)
         os.close(self._report_read)
-        os.waitpid(self.pid, 0)
+        with contextlib.suppress(ChildProcessError):  # another forked it
+            os.waitpid(self.pid, 0)
 
     def outcome(self) -> int:
         """0 if the command was exec'd, else the errno of its exec. Raises TracerError if confining failed."""

@@ -19,13 +19,14 @@ from tracers.calls import AT_REMOVEDIR, CONTEXT, RESOLUTION_CHANGES, events
 from tracers.descendants import WALL, Descendants
 from tracers.entry import Entry, Plan, acts_on_descriptor, plans, read_general, read_path, simple_call
 from tracers.events import Event, Opaque, Operation, Sink
+from tracers.filters import Filter
 from tracers.job import Foreground, SignalRelay
 from tracers.launch import Launch
 from tracers.lookups import MOVES, REMOVES, leads_elsewhere
 from tracers.permission import not_permitted
 from tracers.programs import LAUNCHER, ProgramTable
 from tracers.requests import SECCOMP_STOP, SYSCALL_STOP
-from tracers.seccomp import Filter, program
+from tracers.seccomp import program
 from tracers.tracee import (
     Task,
     descriptor_path,

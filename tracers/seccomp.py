@@ -4,20 +4,25 @@ Encodings are those of linux/filter.h and linux/seccomp.h. Calls that the filter
 kernel's per-filter bitmap, so they cost nothing measurable.
 """
 
+import enum
+import os
 import struct
 import termios
+from collections.abc import Container
 
 from tracers.abi import X32_BIT, Abi
 from tracers.calls import CONTEXT, SHAPES
-from tracers.filters import Filter as Filter
 
-_LD_W_ABS, _JEQ, _JGE, _RET = 0x20, 0x15, 0x35, 0x06
-_ALLOW, _TRACE = 0x7FFF0000, 0x7FF00000
+_LD_W_ABS, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW = 0x7FFF0000
 _NR, _ARCH = 0, 4
 
 DATAGRAM_MIN, DATAGRAM_MAX = 17, 1500
 """Sends without an address stop only for these sizes: a DNS question is at least 12 + 5 bytes (RFC 1035), a datagram
 at most one Ethernet frame. Streams use the same call, and stopping on each of their writes would cost a lot."""
+
+LISTENS, NEW_LISTENER = "seccomp", 1 << 3
+"""The call that makes a listener, and the flag that asks for one: SECCOMP_FILTER_FLAG_NEW_LISTENER."""
 
 SKIPPED_IOCTLS = (
     termios.TCGETS if hasattr(termios, "TCGETS") else 0x5401,
@@ -30,6 +35,13 @@ SKIPPED_IOCTLS = (
 )
 """Asked of every descriptor by standard libraries (isatty, non-blocking mode); they change nothing on a device."""
 
+class Action(enum.IntEnum):
+    """What the filter does with a traced call: SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF."""
+
+    TRACE = 0x7FF00000
+    NOTIFY = 0x7FC00000
+
+
 _Ins = tuple[int, int, int, int]
 
 
@@ -38,9 +50,11 @@ def _low(index: int) -> int:
     return 16 + 8 * index
 
 
-def _special(name: str) -> list[_Ins] | None:
+def _special(name: str, action: Action) -> list[_Ins] | None:
     """Body for a call whose arguments decide; it ends in a return on every way."""
-    trace, allow = (_RET, 0, 0, _TRACE), (_RET, 0, 0, _ALLOW)
+    trace, allow = (_RET, 0, 0, action), (_RET, 0, 0, _ALLOW)
+    if name == LISTENS:
+        return [(_LD_W_ABS, 0, 0, _low(1)), (_JSET, 0, 1, NEW_LISTENER), trace, allow]
     if name == "ioctl":
         body: list[_Ins] = [(_LD_W_ABS, 0, 0, _low(1))]
         for command in SKIPPED_IOCTLS:
@@ -62,27 +76,53 @@ def _special(name: str) -> list[_Ins] | None:
     return None
 
 
-def _table(abi: Abi, native: bool) -> list[_Ins]:
+def _unless_creating(name: str, action: Action) -> list[_Ins] | None:
+    """Body for a call that passes unless it opens with O_CREAT; None if it always passes."""
+    flags = {"open": 1, "openat": 2}.get(name)
+    if flags is None:
+        return None
+    return [(_LD_W_ABS, 0, 0, _low(flags)), (_JSET, 0, 1, os.O_CREAT), (_RET, 0, 0, action), (_RET, 0, 0, _ALLOW)]
+
+
+def _table(
+    abi: Abi, native: bool, action: Action, free: Container[str] = frozenset(), also: Container[str] = frozenset()
+) -> list[_Ins]:
     body: list[_Ins] = [(_LD_W_ABS, 0, 0, _NR)]
     if native:
-        body += [(_JGE, 0, 1, X32_BIT), (_RET, 0, 0, _TRACE)]
+        body += [(_JGE, 0, 1, X32_BIT), (_RET, 0, 0, action)]
     for number, name in sorted(abi.names.items()):
-        if name not in SHAPES and name not in CONTEXT and not (name == "socketcall" and not native):
+        foreign = name == "socketcall" and not native
+        listens = name == LISTENS and native and action is Action.NOTIFY
+        if name not in SHAPES and name not in CONTEXT and name not in also and not foreign and not listens:
             continue
-        special = _special(name) if native else None
-        inner = special or [(_RET, 0, 0, _TRACE)]
+        special = _special(name, action) if native else None
+        if name in free:
+            special = _unless_creating(name, action)
+            if special is None:
+                continue
+        inner = special or [(_RET, 0, 0, action)]
         body += [(_JEQ, 0, len(inner), number), *inner]
     return [*body, (_RET, 0, 0, _ALLOW)]
 
 
-def program(native: Abi, foreign: Abi) -> bytes:
+def program(
+    native: Abi,
+    foreign: Abi,
+    action: Action = Action.TRACE,
+    *,
+    free: Container[str] = frozenset(),
+    also: Container[str] = frozenset(),
+) -> bytes:
     """The filter as packed ``struct sock_filter``: traced calls of ``native`` and ``foreign`` stop, all others pass.
 
-    Every call of an architecture that has no table stops, so that it can be recorded at least by number.
+    ``action`` is how they stop. With a listener so do attempts to make another, of which only one can be.
+
+    Every call of an architecture that has no table stops, so that it can be recorded at least by number. ``free``:
+    traced calls of ``native`` that pass all the same, unless they open with O_CREAT; ``also``: more of its calls that stop.
     """
-    other = _table(foreign, native=False) if foreign.names else [(_RET, 0, 0, _TRACE)]
-    own = _table(native, native=True)
+    other = _table(foreign, native=False, action=action) if foreign.names else [(_RET, 0, 0, action)]
+    own = _table(native, native=True, action=action, free=free, also=also)
     # The own table is longer than a jump reaches (255): the foreign one stands first, behind an inverted test.
     hop: list[_Ins] = [(_LD_W_ABS, 0, 0, _ARCH), (_JEQ, 1, 0, native.audit_arch), (0x05, 0, 0, len(own))]
-    code = [*hop, *own, (_JEQ, 1, 0, foreign.audit_arch), (_RET, 0, 0, _TRACE), *other]
+    code = [*hop, *own, (_JEQ, 1, 0, foreign.audit_arch), (_RET, 0, 0, action), *other]
     return b"".join(struct.pack("=HBBI", *ins) for ins in code)

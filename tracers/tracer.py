@@ -17,6 +17,7 @@ class TracerName(enum.StrEnum):
 
     PTRACE = "ptrace"
     STRACE = "strace"
+    EBPF = "ebpf"
 
 
 class TracerError(Exception):

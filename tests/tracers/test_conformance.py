@@ -23,7 +23,8 @@ from programs import names
 
 from learner.recorder import Recorder
 from learner.trace import Header, Trace
-from tracers import strace
+from tracers import ebpf, strace
+from tracers.ebpf import EbpfTracer
 from tracers.ptrace import PtraceTracer
 from tracers.strace import StraceTracer
 from tracers.tracer import Command, TraceEnd, Tracer
@@ -137,6 +138,13 @@ def of_our_own(name: str, oracle: set[Happened]) -> set[Happened]:
     return oracle
 
 
+def watching(name: str, oracle: set[Happened]) -> set[Happened]:
+    """What a tracer must say that neither uses ptrace nor sees a ring."""
+    if name == "nested_ptrace":
+        return {x._replace(outcome=0) if x.operation == "ptrace" else x for x in oracle}
+    return of_our_own(name, oracle)
+
+
 class Subject(NamedTuple):
     """A tracer under test.
 
@@ -154,6 +162,7 @@ class Subject(NamedTuple):
 
 SUBJECTS = {
     "ptrace": Subject(PtraceTracer, of_our_own),
+    "ebpf": Subject(EbpfTracer, watching, obstacle=lambda: ebpf.available() or ""),
     "strace": Subject(StraceTracer, no_difference, lags=True),
 }
 

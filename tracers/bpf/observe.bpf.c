@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the eBPF tracer has in the kernel: it watches the tasks that carry its mark (task storage, inherited by their
+   children) at the raw system call tracepoints and writes one record for each finished call.
+
+   A call is "simple" (one path, changes no name: read here) or "gated" (a seccomp filter made it wait for sbx, which
+   has read it already: only its result is sent). Paths of directories and opened files are walked from their dentries,
+   as d_path() may not be called from a tracepoint. Kernel structures are declared with the members that are used;
+   libbpf relocates them (CO-RE). */
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#define RELOCATED __attribute__((preserve_access_index))
+struct qstr { const unsigned char *name; } RELOCATED;
+struct super_block { unsigned long s_magic; } RELOCATED;
+struct hlist_bl_node { struct hlist_bl_node **pprev; } RELOCATED;
+struct dentry { struct dentry *d_parent; struct qstr d_name; struct super_block *d_sb; struct hlist_bl_node d_hash; } RELOCATED;
+struct vfsmount { struct dentry *mnt_root; } RELOCATED;
+struct mount { struct mount *mnt_parent; struct dentry *mnt_mountpoint; struct vfsmount mnt; } RELOCATED;
+struct path { struct vfsmount *mnt; struct dentry *dentry; } RELOCATED;
+struct file { struct path f_path; } RELOCATED;
+struct fdtable { unsigned int max_fds; struct file **fd; } RELOCATED;
+struct files_struct { struct fdtable *fdt; } RELOCATED;
+struct fs_struct { struct path root, pwd; } RELOCATED;
+struct upid { int nr; } RELOCATED;
+struct pid { unsigned int level; struct upid numbers[1]; } RELOCATED;
+struct ns_common { unsigned int inum; } RELOCATED;
+struct mnt_namespace { struct ns_common ns; } RELOCATED;
+struct nsproxy { struct mnt_namespace *mnt_ns; } RELOCATED;
+struct thread_info { __u32 status; } RELOCATED;
+struct task_struct {
+	struct thread_info thread_info;
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
+	struct fs_struct *fs;
+	struct files_struct *files;
+	struct nsproxy *nsproxy;
+} RELOCATED;
+struct linux_binprm { struct file *file; } RELOCATED;
+struct pt_regs { unsigned long di, si, dx, r10, r8, r9; } RELOCATED;
+
+enum { PATH_MAX = 4096, NAME_MAX = 255, DEPTH_MAX = PATH_MAX / 2, CALLS = 512 };
+enum { AT_FDCWD = -100, O_CREAT = 0100, AT_EMPTY_PATH = 0x1000, TS_COMPAT = 2, EFAULT_ = 14 };
+enum { PIPEFS = 0x50495045, SOCKFS = 0x534f434b, ANON_INODE_FS = 0x09041934, NSFS = 0x6e736673 };
+
+/* The layout of records is that of tracers/ebpf_records.py. */
+enum { CALL = 1, RESULT, FORK, EXEC, EXIT, SIGNAL };
+enum { HAS_BASE = 1, HAS_OPENED = 2, BASE_DELETED = 4, OPENED_DELETED = 8, CUT = 16, UNREAD = 32, NO_POINTER = 64 };
+enum { SKIP, SIMPLE, GATED };
+
+struct header {
+	__u32 tid;
+	__u32 kind;
+	__s64 result;
+	__u64 pointer; /* of the path; FORK: the child's mount namespace */
+	/* From here on records of calls that mean the same are equal. */
+	__u16 call;
+	__u16 path, base, opened; /* sizes of what follows */
+	__u32 flags;
+	__s32 outcome; /* 0 or -errno */
+	__u64 number; /* the argument that matters; FORK: the child's tid << 32 | tgid; EXEC: the former tid */
+};
+
+struct call { __u8 kind; __s8 path, dirfd, number; __u8 opens; };
+
+struct task {
+	__u32 tid, tgid;
+	__u32 now; /* SKIP, SIMPLE or GATED while it is inside of a call */
+	__u32 opens;
+	struct header head;
+	char path[PATH_MAX];
+	char base[PATH_MAX - 512];
+};
+
+struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, struct task); } tasks SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 1 << 24); } ring SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, CALLS); __type(key, __u32); __type(value, struct call); } calls SEC(".maps");
+struct counts { __u64 calls, dropped, control_dropped; };
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct counts); } counters SEC(".maps");
+
+struct walk {
+	struct dentry *dentry;
+	struct vfsmount *mount;
+	__u64 at; /* here and not on the stack, where the verifier would follow each value that it can have */
+	__u32 cut;
+	char text[PATH_MAX + NAME_MAX + 1];
+};
+struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct walk); } scratch SEC(".maps");
+
+static bool armed;
+static unsigned int level;
+static struct vfsmount *root_mount;
+static struct dentry *root_dentry;
+
+static struct walk *walker(void)
+{
+	__u32 zero = 0;
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+static long step(__u32 index, void *unused)
+{
+	struct walk *w = walker();
+	if (!w)
+		return 1;
+	struct dentry *dentry = w->dentry, *parent;
+	struct vfsmount *mount = w->mount;
+	if (dentry == root_dentry && mount == root_mount)
+		return 1;
+	if (dentry == BPF_CORE_READ(mount, mnt_root)) {
+		struct mount *m = (void *)mount - bpf_core_field_offset(struct mount, mnt), *up = BPF_CORE_READ(m, mnt_parent);
+		if (m == up)
+			return 1;
+		w->dentry = BPF_CORE_READ(m, mnt_mountpoint);
+		w->mount = (void *)up + bpf_core_field_offset(struct mount, mnt);
+		return 0;
+	}
+	parent = BPF_CORE_READ(dentry, d_parent);
+	if (parent == dentry)
+		return 1;
+	__u64 at = w->at;
+	long size = at < PATH_MAX ? bpf_probe_read_kernel_str(w->text + at, NAME_MAX + 1, BPF_CORE_READ(dentry, d_name.name)) : -1;
+	if (size < 0) {
+		w->cut = CUT;
+		return 1;
+	}
+	w->at = at + size;
+	w->dentry = parent;
+	return 0;
+}
+
+/* Names from the leaf up, each with its NUL, into the scratch space: their size. What has no path is one byte, 1-4. */
+static __u64 name(const struct path *where, __u32 *flags, __u32 deleted)
+{
+	struct dentry *dentry = BPF_CORE_READ(where, dentry);
+	struct walk *w = walker();
+	if (!w || !dentry)
+		return 0;
+	unsigned long magic = BPF_CORE_READ(dentry, d_sb, s_magic);
+	char kind = magic == PIPEFS ? 1 : magic == SOCKFS ? 2 : magic == ANON_INODE_FS ? 3 : magic == NSFS ? 4 : 0;
+	if (kind) {
+		w->text[0] = kind;
+		return 1;
+	}
+	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
+		*flags |= deleted;
+	w->dentry = dentry;
+	w->mount = BPF_CORE_READ(where, mnt);
+	w->at = 0;
+	w->cut = 0;
+	bpf_loop(DEPTH_MAX, step, 0, 0);
+	*flags |= w->cut;
+	return w->at;
+}
+
+static struct file *file_of(struct task_struct *task, __u32 fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files, *file = 0;
+	if (!table || fd >= BPF_CORE_READ(table, max_fds))
+		return 0;
+	files = BPF_CORE_READ(table, fd);
+	bpf_probe_read_kernel(&file, sizeof file, files + fd);
+	return file;
+}
+
+static struct task *tracked(struct task_struct *task)
+{
+	return bpf_task_storage_get(&tasks, task, 0, 0);
+}
+
+static __u32 number_of(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	__u32 nr = 0;
+	if (pid)
+		bpf_core_read(&nr, sizeof nr, (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+			(level & 31) * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr));
+	return nr;
+}
+
+static void count(bool dropped, bool control)
+{
+	__u32 zero = 0;
+	struct counts *c = bpf_map_lookup_elem(&counters, &zero);
+	if (!c)
+		return;
+	if (!dropped)
+		__sync_fetch_and_add(&c->calls, 1);
+	else if (control)
+		__sync_fetch_and_add(&c->control_dropped, 1);
+	else
+		__sync_fetch_and_add(&c->dropped, 1);
+}
+
+static void control(struct header *head)
+{
+	if (bpf_ringbuf_output(&ring, head, sizeof *head, BPF_RB_NO_WAKEUP))
+		count(true, true);
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(entered, struct pt_regs *regs, long number)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+	struct task *t = tracked(task);
+	if (!t)
+		return 0;
+	if (!armed) { /* the launcher: its root and its process namespace are ours */
+		armed = true;
+		level = BPF_CORE_READ(task, thread_pid, level);
+		root_mount = BPF_CORE_READ(task, fs, root.mnt);
+		root_dentry = BPF_CORE_READ(task, fs, root.dentry);
+	}
+	t->now = SKIP;
+	t->opens = 0;
+	if (number < 0 || number >= CALLS || BPF_CORE_READ(task, thread_info.status) & TS_COMPAT) {
+		t->now = GATED;
+		return 0;
+	}
+	__u32 key = number;
+	struct call *call = bpf_map_lookup_elem(&calls, &key);
+	if (!call || call->kind == SKIP)
+		return 0;
+	unsigned long args[8] = {BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx),
+				 BPF_CORE_READ(regs, r10), BPF_CORE_READ(regs, r8), BPF_CORE_READ(regs, r9)};
+	struct header *h = &t->head;
+	h->number = call->number >= 0 ? args[call->number & 7] : 0;
+	t->opens = call->opens;
+	if (call->kind == GATED || (call->opens && h->number & O_CREAT)) {
+		t->now = GATED;
+		return 0;
+	}
+	const void *pointer = (const void *)args[call->path & 7];
+	h->call = number;
+	h->pointer = (unsigned long)pointer;
+	h->base = 0;
+	__u32 flags = 0;
+	long size = pointer ? bpf_probe_read_user_str(t->path, sizeof t->path, pointer) : 0;
+	if (!pointer)
+		flags |= NO_POINTER;
+	else if (size < 0)
+		flags |= UNREAD; /* perhaps on a page that is not there yet: the call itself will bring it */
+	else if (size == 1 && h->number & AT_EMPTY_PATH)
+		return 0;
+	h->path = size > 0 ? size : 0;
+	if (pointer && (size < 0 || t->path[0] != '/')) {
+		__u32 fd = call->dirfd >= 0 ? args[call->dirfd & 7] : AT_FDCWD;
+		struct walk *w = walker();
+		const struct path *where = 0;
+		if (fd == (__u32)AT_FDCWD) {
+			where = (void *)BPF_CORE_READ(task, fs) + bpf_core_field_offset(struct fs_struct, pwd);
+		} else {
+			struct file *file = file_of(task, fd);
+			if (file)
+				where = (void *)file + bpf_core_field_offset(struct file, f_path);
+		}
+		if (where && w) {
+			__u64 used = name(where, &flags, BASE_DELETED);
+			flags |= HAS_BASE;
+			if (used <= sizeof t->base) {
+				bpf_probe_read_kernel(t->base, used, w->text);
+				h->base = used;
+			} else {
+				flags |= CUT;
+			}
+		}
+	}
+	h->flags = flags;
+	t->now = SIMPLE;
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(left, struct pt_regs *regs, long result)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+	struct task *t = tracked(task);
+	if (!t || t->now == SKIP)
+		return 0;
+	struct header *h = &t->head;
+	__u32 now = t->now, flags = now == SIMPLE ? h->flags : 0;
+	__u64 opened = 0, path = 0, base = 0;
+	struct walk *w = walker();
+	t->now = SKIP;
+	count(false, false);
+	if (t->opens && result >= 0 && w) {
+		struct file *file = file_of(task, result);
+		if (file) {
+			opened = name((void *)file + bpf_core_field_offset(struct file, f_path), &flags, OPENED_DELETED);
+			flags |= HAS_OPENED;
+		}
+	}
+	if (now == SIMPLE) {
+		if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > (1 << 24) - (1 << 21)) {
+			count(true, false); /* the rest is for what must not be lost */
+			return 0;
+		}
+		if (flags & UNREAD && result != -EFAULT_) {
+			long size = bpf_probe_read_user_str(t->path, sizeof t->path, (const void *)h->pointer);
+			if (size > 0) {
+				h->path = size;
+				flags &= ~UNREAD;
+			}
+		}
+		path = h->path;
+		base = h->base;
+	}
+	h->kind = now == SIMPLE ? CALL : RESULT;
+	h->tid = t->tid;
+	h->result = result;
+	h->outcome = result < 0 ? result : 0;
+	h->flags = flags;
+	h->path = path;
+	h->base = base;
+	h->opened = opened;
+	if (path > sizeof t->path || base > sizeof t->base || opened > PATH_MAX)
+		return 0; /* never; said for the verifier */
+	struct bpf_dynptr out;
+	if (bpf_ringbuf_reserve_dynptr(&ring, sizeof *h + path + base + opened, 0, &out)) {
+		count(true, now == GATED);
+	} else {
+		bpf_dynptr_write(&out, 0, h, sizeof *h, 0);
+		if (path)
+			bpf_dynptr_write(&out, sizeof *h, t->path, path, 0);
+		if (base)
+			bpf_dynptr_write(&out, sizeof *h + path, t->base, base, 0);
+		if (opened && w)
+			bpf_dynptr_write(&out, sizeof *h + path + base, w->text, opened, 0);
+	}
+	bpf_ringbuf_submit_dynptr(&out, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(forked, struct task_struct *parent, struct task_struct *child)
+{
+	struct task *t = tracked(parent), *c;
+	if (!t)
+		return 0;
+	c = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!c) {
+		count(true, true);
+		return 0;
+	}
+	c->tid = number_of(child);
+	c->tgid = number_of(BPF_CORE_READ(child, group_leader));
+	c->now = SKIP;
+	struct header head = {.kind = FORK, .tid = t->tid, .number = (__u64)c->tid << 32 | c->tgid,
+			      .pointer = BPF_CORE_READ(child, nsproxy, mnt_ns, ns.inum)};
+	control(&head);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(executed, struct task_struct *task, int old, struct linux_binprm *binary)
+{
+	struct task *t = tracked(task);
+	__u32 flags = HAS_OPENED;
+	__u64 opened;
+	struct walk *w = walker();
+	if (!t || !w)
+		return 0;
+	struct header head = {.kind = EXEC, .tid = t->tgid, .number = t->tid};
+	t->tid = t->tgid;
+	opened = name((void *)BPF_CORE_READ(binary, file) + bpf_core_field_offset(struct file, f_path), &flags, OPENED_DELETED);
+	if (opened > PATH_MAX)
+		return 0;
+	head.flags = flags;
+	head.opened = opened;
+	struct bpf_dynptr out;
+	if (bpf_ringbuf_reserve_dynptr(&ring, sizeof head + opened, 0, &out)) {
+		count(true, true);
+	} else {
+		bpf_dynptr_write(&out, 0, &head, sizeof head, 0);
+		if (opened)
+			bpf_dynptr_write(&out, sizeof head, w->text, opened, 0);
+	}
+	bpf_ringbuf_submit_dynptr(&out, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(exited, struct task_struct *task)
+{
+	struct task *t = tracked(task);
+	if (t) {
+		struct header head = {.kind = EXIT, .tid = t->tid, .number = t->now != SKIP};
+		control(&head);
+	}
+	return 0;
+}
+
+SEC("tp_btf/signal_deliver")
+int BPF_PROG(delivered, int signal)
+{
+	struct task *t = tracked((void *)bpf_get_current_task_btf());
+	if (t) {
+		struct header head = {.kind = SIGNAL, .tid = t->tid, .number = signal};
+		control(&head);
+	}
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";
