@@ -249,10 +249,12 @@ class EbpfTracer:
                 else:
                     poll.unregister(descriptor)  # nobody is left who has the filter
         self._drain()
+        if deadline is None:
+            self._reaped(0)
 
-    def _reaped(self) -> bool:
+    def _reaped(self, options: int = os.WNOHANG | os.WUNTRACED) -> bool:
         """Whether the command has ended; follows its stops."""
-        pid, status = os.waitpid(self._main, os.WNOHANG | os.WUNTRACED)
+        pid, status = os.waitpid(self._main, options)
         if not pid:
             return False
         if os.WIFSTOPPED(status):

@@ -16,7 +16,7 @@ CALL_PLAN = struct.Struct("=BbbbB")  # struct call: kind, path, dirfd, number, o
 CALL_SLOTS = 512
 COUNTERS = struct.Struct("=QQQ")  # struct counts: calls, dropped, control_dropped
 RING_SIZE = 1 << 24
-TASK_SIZE = 7744  # sizeof(struct task)
+TASK_SIZE = 7752  # sizeof(struct task)
 _task = struct.Struct("=II")
 
 _UNPLACED = {1: b"pipe:[0]", 2: b"socket:[0]", 3: b"anon_inode:", 4: b"ns:[0]"}

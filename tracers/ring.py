@@ -27,10 +27,13 @@ class Ring:
         self._mask = size - 1
 
     def records(self) -> Iterator[memoryview]:
-        """Every finished record, oldest first, also those that come meanwhile. Each is valid until the next is asked."""
-        data, mask, consumed, produced = self._data, self._mask, self._consumed, self._produced
-        at = consumed[0]
-        while at < produced[0]:
+        """What is there now, oldest first; what comes meanwhile is for the next time, as it may never end.
+
+        Each is valid until the next one is asked for.
+        """
+        data, mask, consumed = self._data, self._mask, self._consumed
+        at, end = consumed[0], self._produced[0]
+        while at < end:
             start = at & mask
             (size,) = _header(data, start)
             if size & _BUSY:

@@ -29,6 +29,8 @@ struct pid { unsigned int level; struct upid numbers[1]; } RELOCATED;
 struct ns_common { unsigned int inum; } RELOCATED;
 struct mnt_namespace { struct ns_common ns; } RELOCATED;
 struct nsproxy { struct mnt_namespace *mnt_ns; } RELOCATED;
+struct sigset { unsigned long sig[1]; } RELOCATED;
+struct sigpending { struct sigset signal; } RELOCATED;
 struct thread_info { __u32 status; } RELOCATED;
 struct task_struct {
 	struct thread_info thread_info;
@@ -37,12 +39,13 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
+	struct sigpending pending;
 } RELOCATED;
 struct linux_binprm { struct file *file; } RELOCATED;
 struct pt_regs { unsigned long di, si, dx, r10, r8, r9; } RELOCATED;
 
 enum { PATH_MAX = 4096, NAME_MAX = 255, DEPTH_MAX = PATH_MAX / 2, CALLS = 512 };
-enum { AT_FDCWD = -100, O_CREAT = 0100, AT_EMPTY_PATH = 0x1000, TS_COMPAT = 2, EFAULT_ = 14 };
+enum { AT_FDCWD = -100, O_CREAT = 0100, AT_EMPTY_PATH = 0x1000, TS_COMPAT = 2, EINTR_ = 4, EFAULT_ = 14, SIGKILL = 9 };
 enum { PIPEFS = 0x50495045, SOCKFS = 0x534f434b, ANON_INODE_FS = 0x09041934, NSFS = 0x6e736673 };
 
 /* The layout of records is that of tracers/ebpf_records.py. */
@@ -70,9 +73,11 @@ struct task {
 	__u32 now; /* SKIP, SIMPLE or GATED while it is inside of a call */
 	__u32 opens;
 	struct header head;
-	char path[PATH_MAX];
+	char path[PATH_MAX + 8]; /* one more than a path may have tells which is too long */
 	char base[PATH_MAX - 512];
 };
+
+_Static_assert(sizeof(struct header) == 48 && sizeof(struct task) == 7752, "tracers/ebpf_records.py has the same");
 
 struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, struct task); } tasks SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 1 << 24); } ring SEC(".maps");
@@ -144,10 +149,17 @@ static __u64 name(const struct path *where, __u32 *flags, __u32 deleted)
 		w->text[0] = kind;
 		return 1;
 	}
-	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
+	struct vfsmount *mount = w->mount = BPF_CORE_READ(where, mnt);
+	if (BPF_CORE_READ(dentry, d_parent) == dentry) {
+		if (dentry != BPF_CORE_READ(mount, mnt_root)) { /* in no directory at all: a memfd */
+			long size = bpf_probe_read_kernel_str(w->text, NAME_MAX + 1, BPF_CORE_READ(dentry, d_name.name));
+			*flags |= deleted;
+			return size > 0 ? size : 0;
+		}
+	} else if (!BPF_CORE_READ(dentry, d_hash.pprev)) {
 		*flags |= deleted;
+	}
 	w->dentry = dentry;
-	w->mount = BPF_CORE_READ(where, mnt);
 	w->at = 0;
 	w->cut = 0;
 	bpf_loop(DEPTH_MAX, step, 0, 0);
@@ -201,6 +213,18 @@ static void control(struct header *head)
 		count(true, true);
 }
 
+/* Its size with the NUL; negative if it cannot be read or is longer than any path. */
+static long read_path(struct task *t, const void *pointer)
+{
+	long size = bpf_probe_read_user_str(t->path, PATH_MAX + 1, pointer);
+	return size > PATH_MAX ? -1 : size;
+}
+
+static bool being_killed(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, pending.signal.sig[0]) & 1UL << (SIGKILL - 1);
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(entered, struct pt_regs *regs, long number)
 {
@@ -238,7 +262,7 @@ int BPF_PROG(entered, struct pt_regs *regs, long number)
 	h->pointer = (unsigned long)pointer;
 	h->base = 0;
 	__u32 flags = 0;
-	long size = pointer ? bpf_probe_read_user_str(t->path, sizeof t->path, pointer) : 0;
+	long size = pointer ? read_path(t, pointer) : 0;
 	if (!pointer)
 		flags |= NO_POINTER;
 	else if (size < 0)
@@ -280,6 +304,8 @@ int BPF_PROG(left, struct pt_regs *regs, long result)
 	struct task *t = tracked(task);
 	if (!t || t->now == SKIP)
 		return 0;
+	if ((result == -EINTR_ || (result <= -512 && result >= -516)) && being_killed(task))
+		return 0; /* nobody will see this outcome: the call stays unfinished */
 	struct header *h = &t->head;
 	__u32 now = t->now, flags = now == SIMPLE ? h->flags : 0;
 	__u64 opened = 0, path = 0, base = 0;
@@ -299,7 +325,7 @@ int BPF_PROG(left, struct pt_regs *regs, long result)
 			return 0;
 		}
 		if (flags & UNREAD && result != -EFAULT_) {
-			long size = bpf_probe_read_user_str(t->path, sizeof t->path, (const void *)h->pointer);
+			long size = read_path(t, (const void *)h->pointer);
 			if (size > 0) {
 				h->path = size;
 				flags &= ~UNREAD;
