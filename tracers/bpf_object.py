@@ -141,6 +141,10 @@ class BpfObject:
         """Everything that must stay open for the programs to run on in another process."""
         return (*self._links, self.map("tasks"))
 
+    def cpus(self) -> int:
+        """How many values an element of a per-CPU map has."""
+        return int(self._bpf.libbpf_num_possible_cpus())
+
     def put(self, descriptor: int, key: bytes, value: bytes) -> None:
         """Set one element. Raises OSError."""
         if self._bpf.bpf_map_update_elem(descriptor, key, value, ctypes.c_ulonglong(_ANY)):

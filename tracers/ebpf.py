@@ -15,6 +15,7 @@ import platform
 import select
 import signal
 import time
+from collections.abc import Iterable
 
 from tracers.abi import X86_64, abis, call_number
 from tracers.bpf_object import PACKAGES, BpfObject, cached, compiler, library, object_bytes
@@ -53,7 +54,7 @@ from tracers.events import Event, Memory, Opaque, Operation, Sink
 from tracers.job import Foreground, SignalRelay
 from tracers.launch import Launch
 from tracers.listener import Listener, ListenerFilter, Notice, borrow, wake_synchronously
-from tracers.lookups import MOVES, REMOVES, leads_elsewhere
+from tracers.lookups import MOVES, REMOVES, leads_elsewhere, may_lead_elsewhere
 from tracers.programs import LAUNCHER, ProgramTable
 from tracers.ring import Ring
 from tracers.seccomp import Action, program
@@ -134,6 +135,7 @@ class EbpfTracer:
         self._status: int | None = None
         self._lingering: tuple[str, ...] = ()
         self._notes: set[str] = set()
+        self._changing: set[int] = set()
 
     def run(self, command: Command, sink: Sink) -> TraceEnd:
         """See :class:`~tracers.tracer.Tracer`."""
@@ -145,6 +147,7 @@ class EbpfTracer:
             bpf.attach()
             self._ring = Ring(bpf.map("ring"), RING_SIZE)
             undo.callback(self._ring.close)
+            self._known = Known(bpf)
             marks = bpf.map("tasks")
 
             def marked(pidfd: int) -> bool:
@@ -179,7 +182,7 @@ class EbpfTracer:
                 if collected:
                     gc.enable()
             guard.dismiss()
-            seen, dropped, control_dropped = COUNTERS.unpack(bpf.get(bpf.map("counters"), bytes(4), COUNTERS.size) or b"")
+            repeated, dropped, control_dropped = _counts(bpf)
         launch_errno = launch.outcome()
         status = self._status if self._status is not None else 128 + signal.SIGKILL
         if dropped or control_dropped:
@@ -187,7 +190,7 @@ class EbpfTracer:
         return TraceEnd(
             status=launch_status(launch_errno) if launch_errno else status,
             launch_errno=launch_errno,
-            calls=self._calls,
+            calls=self._calls + repeated,
             lost=self._lost + dropped + control_dropped,
             unfinished=self._unfinished,
             lingering=self._lingering,
@@ -285,6 +288,12 @@ class EbpfTracer:
             gate.refuse(identity, errno.ENOSYS)
             return
         task.pending = self._enter(task, arch, number, tuple(args))
+        if isinstance(task.pending, Entry):
+            entry = task.pending
+            if may_lead_elsewhere(entry.plan.name, entry.number, _names(task, entry), self._sink.links()):
+                # From the change on until we read of it, the kernel must not take a call for one that we know.
+                self._known.forget()
+                self._changing.add(tid)
         gate.resume(identity)
 
     def _enter(self, task: Task, arch: int, number: int, args: tuple[int, ...]) -> object:
@@ -306,7 +315,7 @@ class EbpfTracer:
         unpack, tasks, seen, interrupted = HEADER.unpack_from, self._tasks, self._seen, _INTERRUPTED
         record = None
         for record in self._ring.records():
-            tid, kind, result, pointer, number, path, base, opened, flags, outcome, argument = unpack(record)
+            tid, kind, result, pointer, number, path, base, opened, flags, outcome, argument, digest = unpack(record)
             if kind != CALL:
                 self._other(kind, tid, record, result, pointer, opened, flags, argument)
                 continue
@@ -317,14 +326,18 @@ class EbpfTracer:
             self._calls += 1
             task = tasks.get(tid) or self._adopt(tid)
             key = (task.program, bytes(record[MEANING:]))
-            if key not in seen:
-                self._simple(task, key, record, self._plans[number], result, pointer, path, base, opened, flags, argument)
+            if key in seen:
+                continue
+            plan = self._plans[number]
+            if self._simple(task, record, plan, result, pointer, path, base, opened, flags, argument):
+                self._remember(key)
+                if not self._changing:
+                    self._known.add(digest)
         return record is not None
 
     def _simple(
         self,
         task: Task,
-        key: object,
         record: memoryview,
         plan: Plan,
         result: int,
@@ -334,8 +347,8 @@ class EbpfTracer:
         opened_size: int,
         flags: int,
         argument: int,
-    ) -> None:
-        """A simple call that was not seen before."""
+    ) -> bool:
+        """A simple call that was not seen before; whether an equal one would say nothing new."""
         at = HEADER.size
         path: bytes | Memory | None = bytes(record[at : at + path_size - 1])
         at += path_size
@@ -351,20 +364,22 @@ class EbpfTracer:
         if flags & CUT:
             self._notes.add("a directory's name was too long to be read")
         if not path and acts_on_descriptor(plan, argument, path):
-            return
+            return True
         if path is Memory.UNREADABLE or (path and path[:1] == b"/"):
             start = b""
         call = simple_call(plan, argument, path, start, result, opened)
-        self._send(events(call, task.program, task.pid, abi=plan.abi, root=task.root), key)
+        return self._send(events(call, task.program, task.pid, abi=plan.abi, root=task.root))
 
-    def _send(self, found: "tuple[Event, ...] | list[Event]", key: object) -> None:
+    def _send(self, found: Iterable[Event]) -> bool:
         repeatable = True
         for event in found:
             repeatable = self._sink.event(event) and repeatable
-        if repeatable:
-            if len(self._seen) >= _MAX_SEEN:
-                self._seen.clear()
-            self._seen.add(key)
+        return repeatable
+
+    def _remember(self, key: object) -> None:
+        if len(self._seen) >= _MAX_SEEN:
+            self._seen.clear()
+        self._seen.add(key)
 
     def _other(
         self, kind: int, tid: int, record: memoryview, result: int, pointer: int, size: int, flags: int, argument: int
@@ -375,6 +390,7 @@ class EbpfTracer:
         if kind == RESULT:
             task = self._tasks.get(tid) or self._adopt(tid)
             pending, task.pending = task.pending, None
+            self._changing.discard(tid)
             code = _INTERRUPTED.get(result, result)
             if code is not None and pending is not None:
                 self._calls += 1
@@ -389,6 +405,7 @@ class EbpfTracer:
             self._executed(tid, argument, os.fsdecode(opened or b""))
         elif kind == EXIT:
             task = self._tasks.pop(tid, None)
+            self._changing.discard(tid)
             if task is not None:
                 self._unfinished += bool(argument)
                 task.forget_memory()
@@ -396,7 +413,8 @@ class EbpfTracer:
             self._relay.seen(argument)
 
     def _finish(self, task: Task, pending: object, result: int, key: object, opened: bytes | None) -> None:
-        self._send(self._events(task, pending, result, opened), key)
+        if self._send(self._events(task, pending, result, opened)):
+            self._remember(key)
 
     def _events(self, task: Task, pending: object, result: int, opened: bytes | None) -> list[Event]:
         root = task.root
@@ -417,11 +435,7 @@ class EbpfTracer:
         if not isinstance(pending, Entry):
             return
         call = pending.plan.name
-        names = [
-            visible(task, path, base) if isinstance(path, bytes) else b""
-            for path, base in zip(pending.text, pending.base, strict=False)
-        ]
-        if leads_elsewhere(call, pending.number, names, self._sink.links()):
+        if leads_elsewhere(call, pending.number, _names(task, pending), self._sink.links()):
             self._forget()
         if call in _ROOTS:
             self._moved(task)
@@ -437,6 +451,7 @@ class EbpfTracer:
     def _forget(self) -> None:
         """Equal calls may mean something else from now on."""
         self._seen.clear()
+        self._known.forget()
         self._sink.forget()
 
     # --- tasks
@@ -477,6 +492,37 @@ class EbpfTracer:
         else:
             self._lost += 1
         task.program = self.programs.exec(task.program, called, exe)
+
+
+class Known:
+    """What the BPF programs need not tell again."""
+
+    def __init__(self, bpf: BpfObject) -> None:
+        self._bpf = bpf
+        self._known, self._seed = bpf.map("known"), bpf.map("seed")
+        self.forget()
+
+    def add(self, digest: int) -> None:
+        """The call with this digest would say nothing new, nor would its equals."""
+        self._bpf.put(self._known, digest.to_bytes(8, "little"), b"\1")
+
+    def forget(self) -> None:
+        """Everything is new again. At random: a program cannot tell which calls have the same digest."""
+        self._bpf.put(self._seed, bytes(4), os.urandom(8))
+
+
+def _counts(bpf: BpfObject) -> tuple[int, int, int]:
+    """Calls that were known, calls that were lost, and lost records of other things: of all CPUs."""
+    size = COUNTERS.size
+    found = bpf.get(bpf.map("counters"), bytes(4), size * bpf.cpus()) or b""
+    repeated, dropped, control_dropped = (sum(column) for column in zip(*COUNTERS.iter_unpack(found), strict=True))
+    return repeated, dropped, control_dropped
+
+
+def _names(task: Task, entry: Entry) -> list[bytes]:
+    """The paths of a call, where we find them; ``b""`` for one that could not be read."""
+    pairs = zip(entry.text, entry.base, strict=False)
+    return [visible(task, path, base) if isinstance(path, bytes) else b"" for path, base in pairs]
 
 
 def _root_of(tid: int) -> str:

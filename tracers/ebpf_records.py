@@ -3,10 +3,10 @@
 import struct
 from functools import lru_cache
 
-HEADER = struct.Struct("=IIqQHHHHIiQ")
-"""tid, kind, result, pointer; from :data:`MEANING` on: call, sizes of path, base and opened, flags, outcome, number."""
+HEADER = struct.Struct("=IIqQHHHHIiQQ")
+"""tid, kind, result, pointer; from :data:`MEANING` on: call, sizes of path, base and opened, flags, outcome, number, digest."""
 MEANING = 24
-"""Records of calls are equal from this offset on exactly if they say the same."""
+"""Records of calls of one program are equal from this offset on exactly if they say the same."""
 
 CALL, RESULT, FORK, EXEC, EXIT, SIGNAL = range(1, 7)
 HAS_BASE, HAS_OPENED, BASE_DELETED, OPENED_DELETED, CUT, UNREAD, NO_POINTER = (1 << bit for bit in range(7))
@@ -14,9 +14,9 @@ SKIP, SIMPLE, GATED = range(3)
 
 CALL_PLAN = struct.Struct("=BbbbB")  # struct call: kind, path, dirfd, number, opens
 CALL_SLOTS = 512
-COUNTERS = struct.Struct("=QQQ")  # struct counts: calls, dropped, control_dropped
+COUNTERS = struct.Struct("=QQQ")  # struct counts: repeated, dropped, control_dropped
 RING_SIZE = 1 << 24
-TASK_SIZE = 7752  # sizeof(struct task)
+TASK_SIZE = 7776  # sizeof(struct task)
 _task = struct.Struct("=II")
 
 _UNPLACED = {1: b"pipe:[0]", 2: b"socket:[0]", 3: b"anon_inode:", 4: b"ns:[0]"}

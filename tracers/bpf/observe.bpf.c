@@ -41,10 +41,10 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct sigpending pending;
 } RELOCATED;
-struct linux_binprm { struct file *file; } RELOCATED;
+struct linux_binprm { struct file *file; const char *filename; } RELOCATED;
 struct pt_regs { unsigned long di, si, dx, r10, r8, r9; } RELOCATED;
 
-enum { PATH_MAX = 4096, NAME_MAX = 255, DEPTH_MAX = PATH_MAX / 2, CALLS = 512 };
+enum { PATH_MAX = 4096, NAME_MAX = 255, BASE_MAX = 3584, DEPTH_MAX = PATH_MAX / 2, CALLS = 512 };
 enum { AT_FDCWD = -100, O_CREAT = 0100, AT_EMPTY_PATH = 0x1000, TS_COMPAT = 2, EINTR_ = 4, EFAULT_ = 14, SIGKILL = 9 };
 enum { PIPEFS = 0x50495045, SOCKFS = 0x534f434b, ANON_INODE_FS = 0x09041934, NSFS = 0x6e736673 };
 
@@ -64,6 +64,7 @@ struct header {
 	__u32 flags;
 	__s32 outcome; /* 0 or -errno */
 	__u64 number; /* the argument that matters; FORK: the child's tid << 32 | tgid; EXEC: the former tid */
+	__u64 digest; /* of all this and of the program: under it sbx may say that it knows the call */
 };
 
 struct call { __u8 kind; __s8 path, dirfd, number; __u8 opens; };
@@ -72,18 +73,22 @@ struct task {
 	__u32 tid, tgid;
 	__u32 now; /* SKIP, SIMPLE or GATED while it is inside of a call */
 	__u32 opens;
+	__u64 program; /* the same for tasks that came to run the same thing by the same way */
 	struct header head;
 	char path[PATH_MAX + 8]; /* one more than a path may have tells which is too long */
-	char base[PATH_MAX - 512];
+	char base[BASE_MAX + 8];
 };
 
-_Static_assert(sizeof(struct header) == 48 && sizeof(struct task) == 7752, "tracers/ebpf_records.py has the same");
+_Static_assert(sizeof(struct header) == 56 && sizeof(struct task) == 7776, "tracers/ebpf_records.py has the same");
 
 struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, struct task); } tasks SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 1 << 24); } ring SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, CALLS); __type(key, __u32); __type(value, struct call); } calls SEC(".maps");
-struct counts { __u64 calls, dropped, control_dropped; };
-struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct counts); } counters SEC(".maps");
+struct counts { __u64 repeated, dropped, control_dropped; };
+struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct counts); } counters SEC(".maps");
+/* Digests of calls that would say nothing new; sbx changes the seed when names change, which makes all of them strange. */
+struct { __uint(type, BPF_MAP_TYPE_LRU_HASH); __uint(max_entries, 1 << 15); __type(key, __u64); __type(value, __u8); } known SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, __u64); } seed SEC(".maps");
 
 struct walk {
 	struct dentry *dentry;
@@ -193,24 +198,53 @@ static __u32 number_of(struct task_struct *task)
 	return nr;
 }
 
-static void count(bool dropped, bool control)
+enum count { REPEATED, DROPPED, CONTROL_DROPPED };
+
+static void count(enum count which)
 {
 	__u32 zero = 0;
 	struct counts *c = bpf_map_lookup_elem(&counters, &zero);
 	if (!c)
 		return;
-	if (!dropped)
-		__sync_fetch_and_add(&c->calls, 1);
-	else if (control)
-		__sync_fetch_and_add(&c->control_dropped, 1);
+	if (which == REPEATED)
+		c->repeated++;
+	else if (which == DROPPED)
+		c->dropped++;
 	else
-		__sync_fetch_and_add(&c->dropped, 1);
+		c->control_dropped++;
+}
+
+struct mixing { char *text; __u64 state; };
+
+static __u64 mixed(__u64 state, __u64 word)
+{
+	state = (state ^ word) * 0x9e3779b97f4a7c15; /* 2^64 by the golden ratio */
+	return state ^ state >> 29;
+}
+
+static long mix_word(__u64 index, struct mixing *m)
+{
+	if (index >= BASE_MAX / 8)
+		return 1;
+	m->state = mixed(m->state, *(__u64 *)(m->text + index * 8));
+	return 0;
+}
+
+/* Mixes SIZE bytes into STATE; the eight behind them are overwritten. */
+static __u64 mix(__u64 state, char *text, __u64 size)
+{
+	if (size > BASE_MAX)
+		return mixed(state, bpf_ktime_get_ns()); /* so long a one is like no other */
+	*(__u64 *)(text + size) = 0;
+	struct mixing m = {text, mixed(state, size)};
+	bpf_loop((size + 7) / 8, mix_word, &m, 0);
+	return m.state;
 }
 
 static void control(struct header *head)
 {
 	if (bpf_ringbuf_output(&ring, head, sizeof *head, BPF_RB_NO_WAKEUP))
-		count(true, true);
+		count(CONTROL_DROPPED);
 }
 
 /* Its size with the NUL; negative if it cannot be read or is longer than any path. */
@@ -284,7 +318,7 @@ int BPF_PROG(entered, struct pt_regs *regs, long number)
 		if (where && w) {
 			__u64 used = name(where, &flags, BASE_DELETED);
 			flags |= HAS_BASE;
-			if (used <= sizeof t->base) {
+			if (used <= BASE_MAX) {
 				bpf_probe_read_kernel(t->base, used, w->text);
 				h->base = used;
 			} else {
@@ -311,7 +345,6 @@ int BPF_PROG(left, struct pt_regs *regs, long result)
 	__u64 opened = 0, path = 0, base = 0;
 	struct walk *w = walker();
 	t->now = SKIP;
-	count(false, false);
 	if (t->opens && result >= 0 && w) {
 		struct file *file = file_of(task, result);
 		if (file) {
@@ -320,10 +353,6 @@ int BPF_PROG(left, struct pt_regs *regs, long result)
 		}
 	}
 	if (now == SIMPLE) {
-		if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > (1 << 24) - (1 << 21)) {
-			count(true, false); /* the rest is for what must not be lost */
-			return 0;
-		}
 		if (flags & UNREAD && result != -EFAULT_) {
 			long size = read_path(t, (const void *)h->pointer);
 			if (size > 0) {
@@ -342,11 +371,30 @@ int BPF_PROG(left, struct pt_regs *regs, long result)
 	h->path = path;
 	h->base = base;
 	h->opened = opened;
-	if (path > sizeof t->path || base > sizeof t->base || opened > PATH_MAX)
+	if (path > PATH_MAX || base > BASE_MAX || opened > PATH_MAX)
 		return 0; /* never; said for the verifier */
+	if (now == SIMPLE && w) {
+		__u32 zero = 0;
+		__u64 *start = bpf_map_lookup_elem(&seed, &zero);
+		__u64 d = mixed(t->program, start ? *start : 0);
+		d = mixed(d, (__u64)h->call << 32 | flags);
+		d = mixed(mixed(d, h->number), h->outcome);
+		d = mix(d, t->path, path);
+		d = mix(d, t->base, base);
+		d = mix(d, w->text, opened);
+		h->digest = d;
+		if (bpf_map_lookup_elem(&known, &d)) {
+			count(REPEATED);
+			return 0;
+		}
+		if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > (1 << 24) - (1 << 21)) {
+			count(DROPPED); /* the rest is for what must not be lost */
+			return 0;
+		}
+	}
 	struct bpf_dynptr out;
 	if (bpf_ringbuf_reserve_dynptr(&ring, sizeof *h + path + base + opened, 0, &out)) {
-		count(true, now == GATED);
+		count(now == GATED ? CONTROL_DROPPED : DROPPED);
 	} else {
 		bpf_dynptr_write(&out, 0, h, sizeof *h, 0);
 		if (path)
@@ -368,14 +416,17 @@ int BPF_PROG(forked, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	c = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!c) {
-		count(true, true);
+		count(CONTROL_DROPPED);
 		return 0;
 	}
 	c->tid = number_of(child);
 	c->tgid = number_of(BPF_CORE_READ(child, group_leader));
 	c->now = SKIP;
+	__u32 mounts = BPF_CORE_READ(child, nsproxy, mnt_ns, ns.inum);
+	/* Under other mounts an equal path is another file. */
+	c->program = mounts == BPF_CORE_READ(parent, nsproxy, mnt_ns, ns.inum) ? t->program : mixed(t->program, mounts);
 	struct header head = {.kind = FORK, .tid = t->tid, .number = (__u64)c->tid << 32 | c->tgid,
-			      .pointer = BPF_CORE_READ(child, nsproxy, mnt_ns, ns.inum)};
+			      .pointer = mounts};
 	control(&head);
 	return 0;
 }
@@ -396,9 +447,13 @@ int BPF_PROG(executed, struct task_struct *task, int old, struct linux_binprm *b
 		return 0;
 	head.flags = flags;
 	head.opened = opened;
+	/* What was exec'd by which name; a relative one may mean anything, so that each of them is a program of its own. */
+	long size = bpf_probe_read_kernel_str(t->path, PATH_MAX, BPF_CORE_READ(binary, filename));
+	t->program = mix(t->program, w->text, opened);
+	t->program = size > 0 && t->path[0] == '/' ? mix(t->program, t->path, size) : mixed(t->program, bpf_ktime_get_ns());
 	struct bpf_dynptr out;
 	if (bpf_ringbuf_reserve_dynptr(&ring, sizeof head + opened, 0, &out)) {
-		count(true, true);
+		count(CONTROL_DROPPED);
 	} else {
 		bpf_dynptr_write(&out, 0, &head, sizeof head, 0);
 		if (opened)
