@@ -42,6 +42,10 @@ def make_tracer(name: TracerName) -> Tracer:
             from tracers.ebpf import EbpfTracer
 
             return EbpfTracer()
+        if name is TracerName.NOTIFY:
+            from tracers.notify import NotifyTracer
+
+            return NotifyTracer()
         from tracers.ptrace import PtraceTracer
 
         return PtraceTracer()

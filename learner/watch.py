@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from learner.limits import TIMED_OUT, Held
+from tracers.offspring import descendants
 from tracers.tracer import exit_status
 
 GRACE_SECONDS = 5.0
@@ -113,26 +114,6 @@ def _end_all(held: Held, grace: float) -> tuple[int, ...]:
             for pid in left:  # again and again: one may have forked meanwhile
                 _send(pid, signal.SIGKILL)
         time.sleep(_PAUSE_SECONDS)
-
-
-def descendants() -> tuple[int, ...]:
-    """The processes beneath this one, the nearest first (proc_pid_stat(5))."""
-    parents: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    parent = int(file.read().rpartition(b")")[2].split()[1])
-            except (OSError, IndexError, ValueError):
-                continue
-            parents.setdefault(parent, []).append(int(name))
-    found: list[int] = []
-    todo = sorted(parents.get(os.getpid(), []))
-    while todo:
-        pid = todo.pop(0)
-        found.append(pid)
-        todo += sorted(parents.get(pid, []))
-    return tuple(found)
 
 
 def _send(pid: int, number: signal.Signals) -> None:

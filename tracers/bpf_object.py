@@ -105,7 +105,7 @@ class BpfObject:
         if found is None:
             raise TracerError(f"{_LIBRARY} is not installed", "apt install libbpf1")
         self._bpf = found
-        self._links: dict[int, int] = {}
+        self._links: list[int] = []
         for name in ("open_mem", "next_program", "find_map_by_name"):
             getattr(found, f"bpf_object__{name}").restype = ctypes.c_void_p
         found.bpf_program__attach.restype = ctypes.c_void_p
@@ -127,7 +127,7 @@ class BpfObject:
             link = self._bpf.bpf_program__attach(ctypes.c_void_p(program))
             if not link:
                 raise _refused("attach", ctypes.get_errno())
-            self._links[int(self._bpf.bpf_link__fd(ctypes.c_void_p(link)))] = link
+            self._links.append(link)
             program = self._bpf.bpf_object__next_program(self._object, ctypes.c_void_p(program))
 
     def map(self, name: str) -> int:
@@ -136,10 +136,6 @@ class BpfObject:
         if descriptor < 0:
             raise _refused(f"find the map {name}", -descriptor)
         return descriptor
-
-    def descriptors(self) -> tuple[int, ...]:
-        """Everything that must stay open for the programs to run on in another process."""
-        return (*self._links, self.map("tasks"))
 
     def cpus(self) -> int:
         """How many values an element of a per-CPU map has."""
@@ -159,7 +155,7 @@ class BpfObject:
 
     def close(self) -> None:
         """Unload everything. The object is of no use afterwards."""
-        for link in self._links.values():
+        for link in self._links:
             self._bpf.bpf_link__destroy(ctypes.c_void_p(link))
         self._links.clear()
         if self._object:

@@ -7,7 +7,6 @@ CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE), and clang once.
 """
 
 import contextlib
-import ctypes
 import errno
 import gc
 import os
@@ -15,13 +14,11 @@ import platform
 import select
 import signal
 import time
-from collections.abc import Iterable
 
-from tracers.abi import X86_64, abis, call_number
+from tracers.abi import X86_64, Abi, abis, call_number
 from tracers.bpf_object import PACKAGES, BpfObject, cached, compiler, library, object_bytes
-from tracers.calls import AT_REMOVEDIR, CONTEXT, RESOLUTION_CHANGES, events
+from tracers.calls import CONTEXT, RESOLUTION_CHANGES
 from tracers.descendants import LINGER_SECONDS
-from tracers.ebpf_guard import Guard, end_all
 from tracers.ebpf_records import (
     BASE_DELETED,
     CALL,
@@ -41,33 +38,24 @@ from tracers.ebpf_records import (
     OPENED_DELETED,
     RESULT,
     RING_SIZE,
-    SIGNAL,
     SIMPLE,
-    SKIP,
-    TASK_SIZE,
     UNREAD,
     first_task,
     name,
 )
-from tracers.entry import Entry, Plan, acts_on_descriptor, base_of, plans, read_general, simple_call
-from tracers.events import Event, Memory, Opaque, Operation, Sink
+from tracers.entry import Entry, Plan, acts_on_descriptor, plans, read_general
+from tracers.events import Memory, Opaque, Sink
 from tracers.job import Foreground, SignalRelay
+from tracers.keeper import Keeper, Said
 from tracers.launch import Launch
-from tracers.listener import Listener, ListenerFilter, Notice, borrow, wake_synchronously
-from tracers.lookups import MOVES, REMOVES, leads_elsewhere, may_lead_elsewhere
+from tracers.listener import Listener, ListenerFilter
+from tracers.lookups import MOVES, REMOVES
 from tracers.programs import LAUNCHER, ProgramTable
+from tracers.report import INTERRUPTED, Report, root_of
 from tracers.ring import Ring
-from tracers.seccomp import Action, program
-from tracers.tracee import (
-    Task,
-    descriptor_path,
-    mount_namespace,
-    read_string,
-    root_directory,
-    thread_group,
-    visible,
-    working_directory,
-)
+from tracers.seccomp import LISTENS, Action, program
+from tracers.supervision import take
+from tracers.tracee import Task, descriptor_path, read_string, thread_group, working_directory
 from tracers.tracer import Command, TraceEnd, TracerError, TracerName, exit_status, launch_status
 
 POLL_SECONDS = 0.01
@@ -75,26 +63,17 @@ POLL_SECONDS = 0.01
 IDLE_SECONDS = 0.04
 """The same while none come."""
 
-_MAX_SEEN = 200_000
-_INTERRUPTED = {-512: -errno.EINTR, -514: -errno.EINTR, -516: -errno.EINTR, -513: None}
-_CHANGES_NAMES = (
-    frozenset({"mkdir", "mkdirat", "mknod", "mknodat", "rmdir", "chdir", "truncate", "truncate64"})
-    | MOVES
-    | REMOVES
-    | RESOLUTION_CHANGES
-)
-_ROOTS = frozenset({"chroot", "pivot_root", "setns", "unshare"})
+_CHANGES_NAMES = frozenset({"creat", "openat2", "mkdir", "rmdir", "symlink", "mknod", "chdir"}) | RESOLUTION_CHANGES
 _LEAVES = frozenset({"exit_group"})
-_KILL_PAUSE_SECONDS = 0.05
 
 
-def _free() -> frozenset[str]:
-    """Calls of one path that change no name: these never wait, unless they open with O_CREAT."""
-    return frozenset(
-        plan.name
-        for plan in plans(X86_64).values()
-        if plan.simple and plan.name not in _CHANGES_NAMES and plan.name not in ("creat", "openat2") and plan.path >= 0
-    )
+def _passing() -> frozenset[str]:
+    simple = {plan.name for plan in plans(X86_64).values() if plan.simple and plan.path >= 0}
+    return frozenset(simple - _CHANGES_NAMES - {f"{name}at" for name in _CHANGES_NAMES} - MOVES - REMOVES)
+
+
+PASSING = _passing()
+"""Native calls that never wait, unless they open with O_CREAT: one path, and no name is changed by them."""
 
 
 def available() -> str | None:
@@ -127,45 +106,31 @@ class EbpfTracer:
             raise TracerError(f"the eBPF tracer does not know {platform.machine()}", "use --tracer ptrace")
         self._native, self._foreign = found
         self._plans, self._foreign_plans = plans(self._native), plans(self._foreign)
-        self._free = _free()
+        self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY, free=PASSING, also=_LEAVES))
         self._tasks: dict[int, Task] = {}
-        self._seen: set[object] = set()
-        self._own_mounts, self._own_root, self._own_namespace = "", b"", 0
         self._calls = self._lost = self._unfinished = 0
         self._status: int | None = None
+        self._deadline: float | None = None
         self._lingering: tuple[str, ...] = ()
         self._notes: set[str] = set()
         self._changing: set[int] = set()
 
     def run(self, command: Command, sink: Sink) -> TraceEnd:
         """See :class:`~tracers.tracer.Tracer`."""
-        self._sink = sink
         bpf = BpfObject(object_bytes())
         with contextlib.ExitStack() as undo:
             undo.callback(bpf.close)
-            self._tell_calls(bpf)
+            _tell_calls(bpf, self._native, self._plans)
             bpf.attach()
             self._ring = Ring(bpf.map("ring"), RING_SIZE)
             undo.callback(self._ring.close)
             self._known = Known(bpf)
-            marks = bpf.map("tasks")
-
-            def marked(pidfd: int) -> bool:
-                return bpf.get(marks, pidfd.to_bytes(4, "little"), TASK_SIZE) is not None
-
-            self._marked = marked
-            code = ListenerFilter(
-                program(self._native, self._foreign, Action.NOTIFY, free=self._free, also=_LEAVES)
-            )
-            launch = Launch(command, code)
-            self._main = launch.pid
-            pidfd = os.pidfd_open(launch.pid)
-            undo.callback(os.close, pidfd)
-            bpf.put(marks, pidfd.to_bytes(4, "little"), first_task(launch.pid))
+            keeper = self._keeper = Keeper()
+            undo.callback(keeper.end)
+            launch = Launch(command, self._filter, keeper.fork)
+            _mark(bpf, launch.pid)
             self._tasks[launch.pid] = main = Task(launch.pid, launch.pid, self._launcher)
-            self._own_mounts, self._own_root = mount_namespace(main), root_directory(main)
-            self._own_namespace = os.stat("/proc/self/ns/mnt").st_ino
-            guard = Guard(marked, bpf.descriptors())
+            self._report = Report(self._tasks, main, sink)
             relay = SignalRelay(launch.pid)
             collected = gc.isenabled()
             gc.disable()
@@ -173,15 +138,15 @@ class EbpfTracer:
                 with relay:
                     self._relay = relay
                     launch.release()
-                    self._gate = self._take(code)
-                    self._loop(pidfd)
-            except BaseException:
-                guard.end()  # half a run that nobody watches would do more harm than one that ends
-                raise
+                    listener = take(self._filter, launch.pid, keeper)
+                    if listener is not None:
+                        undo.callback(listener.close)
+                        self._loop(listener)
             finally:
                 if collected:
                     gc.enable()
-            guard.dismiss()
+                for known in self._tasks.values():
+                    known.forget_memory()
             repeated, dropped, control_dropped = _counts(bpf)
         launch_errno = launch.outcome()
         status = self._status if self._status is not None else 128 + signal.SIGKILL
@@ -198,121 +163,98 @@ class EbpfTracer:
             notes=tuple(sorted(self._notes)),
         )
 
-    def _tell_calls(self, bpf: BpfObject) -> None:
-        """Say to the BPF programs how each native call is read."""
-        table = bpf.map("calls")
-        for number, name in self._native.names.items():
-            plan = self._plans.get(number)
-            if number >= CALL_SLOTS or (plan is None and name not in CONTEXT):
-                continue
-            if plan is None:
-                slot = CALL_PLAN.pack(GATED, -1, -1, -1, 0)
-            else:
-                kind = SIMPLE if plan.name in self._free else GATED
-                slot = CALL_PLAN.pack(kind, plan.path, plan.dirfd, plan.number, plan.opens)
-            bpf.put(table, number.to_bytes(4, "little"), slot)
-
-    def _take(self, code: ListenerFilter) -> Listener | None:
-        """Our copy of the listener; None if the child ended before it made one."""
-        number = code.number()
-        if number <= 0:
-            return None
-        listener = Listener(borrow(self._main, number))
-        wake_synchronously(listener.fd)
-        code.taken()
-        return listener
-
     # --- waiting
 
-    def _loop(self, pidfd: int) -> None:
+    def _loop(self, listener: Listener) -> None:
         """Until the command and everything that it started has ended."""
+        keeper_fd, listener_fd = self._keeper.fd, listener.fd
         poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        if self._gate is not None:
-            poll.register(self._gate.fd, select.POLLIN)
-        deadline: float | None = None
-        wait = POLL_SECONDS
-        while self._tasks:
-            ready = poll.poll(wait * 1000)
-            wait = POLL_SECONDS if self._drain() else IDLE_SECONDS
-            if deadline is None and self._reaped():
-                poll.unregister(pidfd)
-                deadline = time.monotonic() + LINGER_SECONDS
-            elif deadline is not None and time.monotonic() >= deadline:
-                self._lingering = self._lingering or tuple(sorted({self.programs[t.program].label for t in self._tasks.values()}))
-                if not end_all(self._marked):
-                    self._drain()
-                    self._tasks.clear()
-                deadline = time.monotonic() + _KILL_PAUSE_SECONDS
-            for descriptor, what in ready:
-                if descriptor == pidfd:
-                    continue
-                if what & select.POLLIN:
-                    self._held()
+        poll.register(keeper_fd, select.POLLIN)
+        poll.register(listener_fd, select.POLLIN)
+        pause = POLL_SECONDS
+        over = False
+        while not over:
+            for descriptor, what in poll.poll(pause * 1000):
+                if descriptor == keeper_fd:
+                    over = not self._hear()
+                elif what & select.POLLIN:
+                    self._held(listener)
                 else:
-                    poll.unregister(descriptor)  # nobody is left who has the filter
-        self._drain()
-        if deadline is None:
-            self._reaped(0)
+                    poll.unregister(listener_fd)  # nobody is left who could call
+            pause = POLL_SECONDS if self._drain() else IDLE_SECONDS
+            self._end_what_lingers()
 
-    def _reaped(self, options: int = os.WNOHANG | os.WUNTRACED) -> bool:
-        """Whether the command has ended; follows its stops."""
-        pid, status = os.waitpid(self._main, options)
-        if not pid:
-            return False
-        if os.WIFSTOPPED(status):
-            Foreground.follow_stop(os.WSTOPSIG(status))
-            return False
-        self._status = exit_status(status)
+    def _hear(self) -> bool:
+        """What the keeper says; False at the end of everything."""
+        for report in self._keeper.reports():
+            if report is None:
+                return False
+            if report.said is Said.SIGNALLED:
+                self._relay.seen(report.value)
+            elif report.said is Said.STOPPED:
+                Foreground.follow_stop(report.value)
+            elif report.said is Said.ENDED:
+                self._status = exit_status(report.value)
+                self._deadline = time.monotonic() + LINGER_SECONDS
         return True
+
+    def _end_what_lingers(self) -> None:
+        if self._deadline is None or time.monotonic() < self._deadline:
+            return
+        self._lingering = tuple(sorted({self.programs[task.program].label for task in self._tasks.values()}))
+        self._keeper.kill()
+        self._deadline = None
 
     # --- calls that wait
 
-    def _held(self) -> None:
+    def _held(self, listener: Listener) -> None:
         """Answer one call at the gate, after everything that came before it."""
-        gate = self._gate
-        assert gate is not None
-        notice = gate.receive()
+        notice = listener.receive()
         if notice is None:
             return
         self._drain()
-        identity, tid, number, arch, *args = notice
+        identity, tid, number, arch, *arguments = notice
+        args = tuple(arguments)
         task = self._tasks.get(tid) or self._adopt(tid)
-        task.pending = None
-        plan = self._plans.get(number)
-        if plan is not None and plan.name == "io_uring_setup" and arch == self._native.audit_arch:
-            # Its operations bypass system calls, so nobody could see them: programs fall back.
-            self._notes.add("io_uring was answered ENOSYS, so that its file accesses stay visible")
-            self._calls += 1
-            self._finish(task, read_general(task, plan, tuple(args), b""), -errno.ENOSYS, b"", None)
-            gate.refuse(identity, errno.ENOSYS)
-            return
-        task.pending = self._enter(task, arch, number, tuple(args))
-        if isinstance(task.pending, Entry):
-            entry = task.pending
-            if may_lead_elsewhere(entry.plan.name, entry.number, _names(task, entry), self._sink.links()):
+        task.pending = entry = self._enter(task, arch, number, args)
+        if isinstance(entry, Entry):
+            if entry.plan.name == "io_uring_setup":
+                # Its operations bypass system calls, so nobody could see them: programs fall back.
+                self._notes.add("io_uring was answered ENOSYS, so that its file accesses stay visible")
+                self._calls += 1
+                task.pending = None  # the BPF programs do not see a call that a filter refused
+                self._report.finish(task, entry, -errno.ENOSYS, (task.program, entry), None)
+                listener.refuse(identity, errno.ENOSYS)
+                return
+            if self._report.may_change(task, entry):
                 # From the change on until we read of it, the kernel must not take a call for one that we know.
                 self._known.forget()
                 self._changing.add(tid)
-        gate.resume(identity)
+        listener.resume(identity)
 
     def _enter(self, task: Task, arch: int, number: int, args: tuple[int, ...]) -> object:
-        """What a call at its entry is."""
-        abi, table = self._native, self._plans
-        if arch == self._foreign.audit_arch:
-            abi, table = self._foreign, self._foreign_plans
-        plan, name = table.get(number), abi.names.get(number)
+        """What a call at its entry is; None if there is nothing to say of it."""
+        foreign = arch == self._foreign.audit_arch
+        known, names = (self._foreign_plans, self._foreign.names) if foreign else (self._plans, self._native.names)
+        plan, name = known.get(number), names.get(number)
         if plan is not None:
             return read_general(task, plan, args, working_directory(task))
         if name in CONTEXT:
             return name
-        return None if name in _LEAVES else Opaque(call_number(arch, number, self._native, self._foreign))
+        if name == LISTENS:
+            self._notes.add(
+                "the program asked for a seccomp listener of its own, which fails with EBUSY while it is traced "
+                "this way: learn with --tracer ptrace"
+            )
+        if name in _LEAVES or name == LISTENS:
+            return None
+        return Opaque(call_number(arch, number, self._native, self._foreign))
 
     # --- records
 
     def _drain(self) -> bool:
-        """Take everything from the ring; whether there was anything."""
-        unpack, tasks, seen, interrupted = HEADER.unpack_from, self._tasks, self._seen, _INTERRUPTED
+        """Take what is in the ring; whether there was anything."""
+        unpack, tasks, seen, interrupted = HEADER.unpack_from, self._tasks, self._report.seen, INTERRUPTED
         record = None
         for record in self._ring.records():
             tid, kind, result, pointer, number, path, base, opened, flags, outcome, argument, digest = unpack(record)
@@ -320,7 +262,7 @@ class EbpfTracer:
                 self._other(kind, tid, record, result, pointer, opened, flags, argument)
                 continue
             if outcome in interrupted:
-                if outcome == -513:
+                if interrupted[outcome] is None:
                     continue
                 result = interrupted[outcome]
             self._calls += 1
@@ -329,10 +271,10 @@ class EbpfTracer:
             if key in seen:
                 continue
             plan = self._plans[number]
-            if self._simple(task, record, plan, result, pointer, path, base, opened, flags, argument):
-                self._remember(key)
-                if not self._changing:
-                    self._known.add(digest)
+            pending, name = self._simple(task, record, plan, result, pointer, (path, base, opened), flags, argument)
+            lasting = pending is None or self._report.finish(task, pending, result, key, name)
+            if lasting and not self._changing:
+                self._known.add(digest)
         return record is not None
 
     def _simple(
@@ -342,13 +284,12 @@ class EbpfTracer:
         plan: Plan,
         result: int,
         pointer: int,
-        path_size: int,
-        base_size: int,
-        opened_size: int,
+        sizes: tuple[int, int, int],
         flags: int,
         argument: int,
-    ) -> bool:
-        """A simple call that was not seen before; whether an equal one would say nothing new."""
+    ) -> tuple[tuple[Plan, int, bytes | Memory | None, bytes] | None, bytes | None]:
+        """(what a simple call was, None if it concerned no path; the kernel's name of what it opened)."""
+        path_size, base_size, opened_size = sizes
         at = HEADER.size
         path: bytes | Memory | None = bytes(record[at : at + path_size - 1])
         at += path_size
@@ -360,26 +301,16 @@ class EbpfTracer:
         if flags & NO_POINTER:
             path = None
         elif flags & UNREAD:
+            # The call did not look at it, or we could not: it is there all the same.
             path = Memory.UNREADABLE if result == -errno.EFAULT else read_string(task, pointer)
         if flags & CUT:
-            self._notes.add("a directory's name was too long to be read")
+            self._notes.add("the name of a directory was too long to be read")
+            self._lost += 1
         if not path and acts_on_descriptor(plan, argument, path):
-            return True
+            return None, None
         if path is Memory.UNREADABLE or (path and path[:1] == b"/"):
             start = b""
-        call = simple_call(plan, argument, path, start, result, opened)
-        return self._send(events(call, task.program, task.pid, abi=plan.abi, root=task.root))
-
-    def _send(self, found: Iterable[Event]) -> bool:
-        repeatable = True
-        for event in found:
-            repeatable = self._sink.event(event) and repeatable
-        return repeatable
-
-    def _remember(self, key: object) -> None:
-        if len(self._seen) >= _MAX_SEEN:
-            self._seen.clear()
-        self._seen.add(key)
+        return (plan, argument, path, start), opened
 
     def _other(
         self, kind: int, tid: int, record: memoryview, result: int, pointer: int, size: int, flags: int, argument: int
@@ -388,71 +319,37 @@ class EbpfTracer:
         at = HEADER.size
         opened = name(bytes(record[at : at + size]), bool(flags & OPENED_DELETED)) if flags & HAS_OPENED else None
         if kind == RESULT:
-            task = self._tasks.get(tid) or self._adopt(tid)
-            pending, task.pending = task.pending, None
-            self._changing.discard(tid)
-            code = _INTERRUPTED.get(result, result)
-            if code is not None and pending is not None:
-                self._calls += 1
-                key = (task.program, pending, code if code < 0 else 0)
-                if key not in self._seen:
-                    self._finish(task, pending, code, key, opened)
-                if code >= 0:
-                    self._after(task, pending)
+            self._finished(tid, INTERRUPTED.get(result, result), opened)
         elif kind == FORK:
             self._forked(tid, argument >> 32, argument & 0xFFFFFFFF, pointer)
         elif kind == EXEC:
             self._executed(tid, argument, os.fsdecode(opened or b""))
         elif kind == EXIT:
-            task = self._tasks.pop(tid, None)
+            gone = self._tasks.pop(tid, None)
             self._changing.discard(tid)
-            if task is not None:
-                self._unfinished += bool(argument)
-                task.forget_memory()
-        elif kind == SIGNAL:
-            self._relay.seen(argument)
+            self._unfinished += bool(argument)
+            if gone is not None:
+                gone.forget_memory()
 
-    def _finish(self, task: Task, pending: object, result: int, key: object, opened: bytes | None) -> None:
-        if self._send(self._events(task, pending, result, opened)):
-            self._remember(key)
-
-    def _events(self, task: Task, pending: object, result: int, opened: bytes | None) -> list[Event]:
-        root = task.root
-        if isinstance(pending, Opaque):
-            outcome = -result if -4096 < result < 0 else 0
-            return [Event(task.program, task.pid, pending.text, Operation.FOREIGN, pending, outcome, root=root)]
-        if not isinstance(pending, Entry):
-            return []
-        if pending.plan.opens and result >= 0 and opened is None:
-            opened = descriptor_path(task, result)  # of a foreign ABI, whose calls the BPF programs do not read
-        elif not pending.plan.opens:
-            opened = None
-        calls = pending.raw_calls(result, opened)
-        return [e for c in calls for e in events(c, task.program, task.pid, abi=pending.plan.abi, root=root)]
-
-    def _after(self, task: Task, pending: object) -> None:
-        """What a successful call changes for later lookups."""
-        if not isinstance(pending, Entry):
+    def _finished(self, tid: int, result: int | None, opened: bytes | None) -> None:
+        """The end of a call that had waited."""
+        task = self._tasks.get(tid) or self._adopt(tid)
+        pending, task.pending = task.pending, None
+        self._changing.discard(tid)
+        if result is None or pending is None:
             return
-        call = pending.plan.name
-        if leads_elsewhere(call, pending.number, _names(task, pending), self._sink.links()):
-            self._forget()
-        if call in _ROOTS:
-            self._moved(task)
-
-    def _moved(self, task: Task) -> None:
-        """The root directory or mount namespace of ``task`` may be another one now."""
-        if mount_namespace(task) == self._own_mounts and root_directory(task) == self._own_root:
-            return
-        for other in self._tasks.values():
-            if other.pid == task.pid:
-                other.root = _root_of(other.tid)
-
-    def _forget(self) -> None:
-        """Equal calls may mean something else from now on."""
-        self._seen.clear()
-        self._known.forget()
-        self._sink.forget()
+        self._calls += 1
+        key = (task.program, pending, min(result, 0))
+        if key not in self._report.seen:
+            if isinstance(pending, Entry) and not pending.plan.opens:
+                opened = None
+            elif isinstance(pending, Entry) and result >= 0 and opened is None:
+                opened = descriptor_path(task, result)  # of a foreign ABI, whose arguments the BPF programs do not know
+            self._report.finish(task, pending, result, key, opened)
+        elif result >= 0:
+            self._report.after(task, pending)
+        if not self._report.seen:  # it made the report forget
+            self._known.forget()
 
     # --- tasks
 
@@ -461,15 +358,16 @@ class EbpfTracer:
         pid, parent = thread_group(tid)
         relative = self._tasks.get(pid) or self._tasks.get(parent)
         program, apart = (relative.program, relative.root) if relative else (self._launcher, "")
-        task = self._tasks[tid] = Task(tid, pid, program, _root_of(tid) if apart else "")
+        task = self._tasks[tid] = Task(tid, pid, program, root_of(tid) if apart else "")
         return task
 
     def _forked(self, parent_tid: int, tid: int, pid: int, mounts: int) -> None:
         parent = self._tasks.get(parent_tid) or self._adopt(parent_tid)
-        task = self._tasks[tid] = Task(tid, pid, parent.program, _root_of(tid) if parent.root else "")
-        if pid != parent.pid and not task.root and mounts != self._own_namespace:
-            task.root = _root_of(tid)
-            self._forget()  # an equal path means another file in there
+        task = self._tasks[tid] = Task(tid, pid, parent.program, root_of(tid) if parent.root else "")
+        if pid != parent.pid and not task.root and self._report.own_mounts != f"mnt:[{mounts}]":
+            task.root = root_of(tid)
+            self._report.forget()  # an equal path means another file in there
+            self._known.forget()
 
     def _executed(self, tid: int, former_tid: int, exe: str) -> None:
         """A successful exec: the call ends here, under its new program and perhaps a new thread id."""
@@ -478,14 +376,14 @@ class EbpfTracer:
             self._tasks.pop(other.tid)
             other.forget_memory()
         former.forget_memory()
-        task = self._tasks[tid] = Task(tid, tid, former.program, _root_of(tid) if former.root else "")
+        task = self._tasks[tid] = Task(tid, tid, former.program, root_of(tid) if former.root else "")
         exe = exe.removesuffix(" (deleted)") if not os.path.lexists(exe) else exe
         called, pending = exe, former.pending
         if isinstance(pending, Entry):
             self._calls += 1
             key = (task.program, pending, 0)
-            if pending.varies or key not in self._seen:
-                self._finish(task, pending, 0, key, None)
+            if pending.varies or key not in self._report.seen:
+                self._report.finish(task, pending, 0, key, None)
             path = pending.text[0]
             if isinstance(path, bytes) and path:
                 called = os.fsdecode(os.path.join(pending.base[0], path))
@@ -519,11 +417,25 @@ def _counts(bpf: BpfObject) -> tuple[int, int, int]:
     return repeated, dropped, control_dropped
 
 
-def _names(task: Task, entry: Entry) -> list[bytes]:
-    """The paths of a call, where we find them; ``b""`` for one that could not be read."""
-    pairs = zip(entry.text, entry.base, strict=False)
-    return [visible(task, path, base) if isinstance(path, bytes) else b"" for path, base in pairs]
+def _tell_calls(bpf: BpfObject, abi: Abi, known: dict[int, Plan]) -> None:
+    """Say to the BPF programs how each native call is read."""
+    table = bpf.map("calls")
+    for number, call in abi.names.items():
+        plan = known.get(number)
+        if number >= CALL_SLOTS or (plan is None and call not in CONTEXT):
+            continue
+        if plan is None:
+            slot = CALL_PLAN.pack(GATED, -1, -1, -1, 0)
+        else:
+            kind = SIMPLE if call in PASSING else GATED
+            slot = CALL_PLAN.pack(kind, plan.path, plan.dirfd, plan.number, plan.opens)
+        bpf.put(table, number.to_bytes(4, "little"), slot)
 
 
-def _root_of(tid: int) -> str:
-    return f"/proc/{tid}/root"
+def _mark(bpf: BpfObject, pid: int) -> None:
+    """From now on ``pid`` is watched, and all that it forks."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        bpf.put(bpf.map("tasks"), pidfd.to_bytes(4, "little"), first_task(pid))
+    finally:
+        os.close(pidfd)

@@ -4,11 +4,12 @@ import struct
 from functools import lru_cache
 
 HEADER = struct.Struct("=IIqQHHHHIiQQ")
-"""tid, kind, result, pointer; from :data:`MEANING` on: call, sizes of path, base and opened, flags, outcome, number, digest."""
+"""tid, kind, result, pointer; from :data:`MEANING` on: call, sizes of path, base and opened, flags, outcome, number,
+digest."""
 MEANING = 24
 """Records of calls of one program are equal from this offset on exactly if they say the same."""
 
-CALL, RESULT, FORK, EXEC, EXIT, SIGNAL = range(1, 7)
+CALL, RESULT, FORK, EXEC, EXIT = range(1, 6)
 HAS_BASE, HAS_OPENED, BASE_DELETED, OPENED_DELETED, CUT, UNREAD, NO_POINTER = (1 << bit for bit in range(7))
 SKIP, SIMPLE, GATED = range(3)
 

@@ -26,7 +26,7 @@ class Filter:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def forbid_privileges(self) -> None:
-        """Set no_new_privs on the calling thread, which the kernel asks of an ordinary user's filter. Raises OSError."""
+        """Set no_new_privs on the calling thread, as the kernel asks of ordinary users. Raises OSError."""
         zero = ctypes.c_ulong(0)
         if self._prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), zero, zero, zero):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

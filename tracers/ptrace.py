@@ -5,7 +5,6 @@ call with an equal result that the sink called repeatable is only counted. The p
 which the kernel asks of an ordinary user's filter, so setuid programs keep the user's rights.
 """
 
-import errno
 import gc
 import os
 import resource
@@ -15,16 +14,16 @@ from ptrace.binding.func import PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC, PTRACE_EV
 
 from tracers import requests
 from tracers.abi import abis, call_number
-from tracers.calls import AT_REMOVEDIR, CONTEXT, RESOLUTION_CHANGES, events
+from tracers.calls import CONTEXT
 from tracers.descendants import WALL, Descendants
-from tracers.entry import Entry, Plan, acts_on_descriptor, plans, read_general, read_path, simple_call
-from tracers.events import Event, Opaque, Operation, Sink
+from tracers.entry import Entry, Plan, acts_on_descriptor, plans, read_general, read_path
+from tracers.events import Opaque, Sink
 from tracers.filters import Filter
 from tracers.job import Foreground, SignalRelay
 from tracers.launch import Launch
-from tracers.lookups import MOVES, REMOVES, leads_elsewhere
 from tracers.permission import not_permitted
 from tracers.programs import LAUNCHER, ProgramTable
+from tracers.report import INTERRUPTED, Report, root_of
 from tracers.requests import SECCOMP_STOP, SYSCALL_STOP
 from tracers.seccomp import program
 from tracers.tracee import (
@@ -32,9 +31,7 @@ from tracers.tracee import (
     descriptor_path,
     executable,
     mount_namespace,
-    root_directory,
     thread_group,
-    visible,
     working_directory,
 )
 from tracers.tracer import Command, TraceEnd, TracerError, TracerName, exit_status, launch_status
@@ -45,17 +42,7 @@ SPINS = 1000
 Most of a stop's cost is waking a tracer that sleeps, from another CPU. Measured on 2 cores: asking instead saves up to
 half of the run time where the cores are idle, and neither saves nor costs where something keeps them awake."""
 
-_MAX_SEEN = 200_000
-"""Calls remembered as known; more are forgotten, which costs time and not correctness."""
-
-_INTERRUPTED = {-512: -errno.EINTR, -514: -errno.EINTR, -516: -errno.EINTR, -513: None}
-"""ERESTART*, linux/errno.h: a signal came. The program sees EINTR or the kernel runs the call again, which cannot be
-told apart here; both got as far as the object itself. ERESTARTNOINTR (513) is always run again."""
-
 _CREATES = os.O_CREAT
-_CHANGES_DIRECTORY = frozenset({"chdir", "fchdir"})
-_ROOTS = frozenset({"chroot", "pivot_root", "setns", "unshare"})
-_CHANGING = _CHANGES_DIRECTORY | {"rmdir"} | _ROOTS | MOVES | REMOVES | RESOLUTION_CHANGES
 _NEW_TASK = frozenset({PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE})
 
 
@@ -77,9 +64,6 @@ class PtraceTracer:
         self._plans, self._foreign_plans = plans(native), plans(foreign)
         self._filter = Filter(program(native, foreign))
         self._tasks: dict[int, Task] = {}
-        self._cwds: dict[int, bytes] = {}
-        self._seen: set[object] = set()
-        self._own_mounts, self._own_root = "", b""
         self._calls = self._lost = self._unfinished = 0
         self._status: int | None = None
         self._main = 0
@@ -95,8 +79,7 @@ class PtraceTracer:
             raise not_permitted(failure)
         self._main = launch.pid
         self._tasks[launch.pid] = main = Task(launch.pid, launch.pid, self._launcher)
-        self._own_mounts, self._own_root = mount_namespace(main), root_directory(main)
-        self._sink = sink
+        self._report = Report(self._tasks, main, sink)
         relay = SignalRelay(launch.pid)
         # One open memory file a task; raised after the fork, so that the program keeps its own limit.
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -136,7 +119,7 @@ class PtraceTracer:
         wait, tasks, native, simple_plans = os.waitpid, self._tasks, self._native.audit_arch, self._plans
         entry_of, result_of = requests.syscall_entry, requests.syscall_result
         resume, to_exit = requests.resume, requests.resume_to_exit
-        seen, cwds, interrupted = self._seen, self._cwds, _INTERRUPTED
+        seen, cwds, interrupted = self._report.seen, self._report.cwds, INTERRUPTED
         give_way = os.sched_yield
         poll, spins = WALL | os.WNOHANG, range(SPINS if len(os.sched_getaffinity(0)) > 1 else 0)
         while True:
@@ -186,7 +169,7 @@ class PtraceTracer:
                     if key not in seen:
                         self._finish(task, pending, result, key)
                     elif result >= 0:
-                        self._after(task, pending)
+                        self._report.after(task, pending)
                 resume(task.ctid)
             else:
                 self._other_stop(tid, status)
@@ -214,9 +197,9 @@ class PtraceTracer:
             self._notes.add("io_uring was answered ENOSYS, so that its file accesses stay visible")
         if plan.name == "ptrace":
             self._notes.add("the program called ptrace itself, which fails with EPERM while it is traced")
-        cwd = self._cwds.get(task.tid)
+        cwd = self._report.cwds.get(task.tid)
         if cwd is None:
-            cwd = self._cwds[task.tid] = working_directory(task)
+            cwd = self._report.cwds[task.tid] = working_directory(task)
         entry = read_general(task, plan, args, cwd)
         if entry is None:
             requests.resume(task.ctid)
@@ -226,71 +209,9 @@ class PtraceTracer:
 
     def _finish(self, task: Task, pending: object, result: int, key: object) -> None:
         """A call with a result that was not seen before: send its events."""
-        repeatable = True
-        for event in self._events(task, pending, result):
-            repeatable = self._sink.event(event) and repeatable
-        if repeatable:
-            if len(self._seen) >= _MAX_SEEN:
-                self._seen.clear()
-            self._seen.add(key)
-        if result >= 0:
-            self._after(task, pending)
-
-    def _events(self, task: Task, pending: object, result: int) -> list[Event]:
-        root = task.root
-        if isinstance(pending, Opaque):
-            outcome = -result if -4096 < result < 0 else 0
-            return [Event(task.program, task.pid, pending.text, Operation.FOREIGN, pending, outcome, root=root)]
-        if not isinstance(pending, tuple):
-            return []
-        plan: Plan = pending[0]
-        opened = descriptor_path(task, result) if plan.opens and result >= 0 else None
-        if isinstance(pending, Entry):
-            calls = pending.raw_calls(result, opened)
-        else:
-            _, number, path, base = pending
-            calls = [simple_call(plan, number, path, base, result, opened)]
-        return [e for call in calls for e in events(call, task.program, task.pid, abi=plan.abi, root=root)]
-
-    def _after(self, task: Task, pending: object) -> None:
-        """What a successful call changes for later lookups."""
-        if isinstance(pending, str):  # a call of CONTEXT
-            self._cwds.clear()
-            return
-        if not isinstance(pending, tuple):
-            return
-        plan: Plan = pending[0]
-        name = plan.name
-        if name not in _CHANGING:
-            return
-        if name in _CHANGES_DIRECTORY:
-            self._cwds.clear()
-            return
-        paths, bases = (pending.text, pending.base) if isinstance(pending, Entry) else ((pending[2],), (pending[3],))
-        names = [
-            visible(task, path, base) if isinstance(path, bytes) else b""
-            for path, base in zip(paths, bases, strict=True)
-        ]
-        if leads_elsewhere(name, pending[1], names, self._sink.links()):
-            self._forget()
-        elif name == "rmdir" or (name == "unlinkat" and pending[1] & AT_REMOVEDIR):
-            self._cwds.clear()  # of who stands in it
-        if name in _ROOTS:
-            self._moved(task)
-
-    def _moved(self, task: Task) -> None:
-        """The root directory or mount namespace of ``task`` may be another one now."""
-        if mount_namespace(task) == self._own_mounts and root_directory(task) == self._own_root:
-            return
-        for other in list(self._tasks.values()):
-            if other.pid == task.pid:
-                other.root = _root_of(other.tid)
-
-    def _forget(self) -> None:
-        """Equal calls may mean something else from now on."""
-        self._seen.clear()
-        self._cwds.clear()
-        self._sink.forget()
+        plan = pending[0] if isinstance(pending, tuple) else None
+        opens = isinstance(plan, Plan) and plan.opens and result >= 0
+        self._report.finish(task, pending, result, key, descriptor_path(task, result) if opens else None)
 
     # --- everything that is not a system call
 
@@ -299,7 +220,7 @@ class PtraceTracer:
         pid, parent = thread_group(tid)
         relative = self._tasks.get(pid) or self._tasks.get(parent)
         program, apart = (relative.program, relative.root) if relative else (self._launcher, "")
-        task = self._tasks[tid] = Task(tid, pid, program, _root_of(tid) if apart else "")
+        task = self._tasks[tid] = Task(tid, pid, program, root_of(tid) if apart else "")
         return task
 
     def _other_stop(self, tid: int, status: int) -> None:
@@ -339,29 +260,29 @@ class PtraceTracer:
         elif task.program == self._launcher:
             task.program = parent.program
         if parent.root:
-            task.root = _root_of(tid)
+            task.root = root_of(tid)
         if not thread and not task.root:
             mounts = mount_namespace(task)
-            if mounts and mounts != self._own_mounts:
-                task.root = _root_of(tid)
-                self._forget()  # an equal path means another file in there
+            if mounts and mounts != self._report.own_mounts:
+                task.root = root_of(tid)
+                self._report.forget()  # an equal path means another file in there
 
     def _exec(self, task: Task) -> None:
         """A successful exec: the call ends here, under its new program and perhaps a new thread id."""
         former = self._tasks.get(requests.event_message(task.ctid), task)
         pending, task.pending, former.pending = former.pending, None, None
         program, task.program = former.program, former.program
-        task.root = _root_of(task.tid) if former.root else ""
+        task.root = root_of(task.tid) if former.root else ""
         for other in [t for t in self._tasks.values() if t.pid == task.pid and t is not task]:
             other.forget_memory()
             self._tasks.pop(other.tid, None)
-            self._cwds.pop(other.tid, None)
+            self._report.cwds.pop(other.tid, None)
         exe = executable(task)
         name = exe
         if isinstance(pending, Entry):
             self._calls += 1
             key = (program, pending, 0)
-            if pending.varies or key not in self._seen:
+            if pending.varies or key not in self._report.seen:
                 self._finish(task, pending, 0, key)
             path = pending.text[0]
             if isinstance(path, bytes) and path:
@@ -369,12 +290,12 @@ class PtraceTracer:
         else:
             self._lost += 1
         task.forget_memory()
-        self._cwds.pop(task.tid, None)
+        self._report.cwds.pop(task.tid, None)
         task.program = self.programs.exec(program, name, exe)
 
     def _gone(self, tid: int, status: int) -> None:
         task = self._tasks.pop(tid, None)
-        self._cwds.pop(tid, None)
+        self._report.cwds.pop(tid, None)
         if task is not None:
             task.forget_memory()
             if task.pending is not None:
@@ -382,7 +303,3 @@ class PtraceTracer:
         if tid == self._main:
             self._status = exit_status(status)
             self._descendants.main_gone()
-
-
-def _root_of(tid: int) -> str:
-    return f"/proc/{tid}/root"

@@ -35,6 +35,7 @@ SKIPPED_IOCTLS = (
 )
 """Asked of every descriptor by standard libraries (isatty, non-blocking mode); they change nothing on a device."""
 
+
 class Action(enum.IntEnum):
     """What the filter does with a traced call: SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF."""
 
@@ -118,7 +119,7 @@ def program(
     ``action`` is how they stop. With a listener so do attempts to make another, of which only one can be.
 
     Every call of an architecture that has no table stops, so that it can be recorded at least by number. ``free``:
-    traced calls of ``native`` that pass all the same, unless they open with O_CREAT; ``also``: more of its calls that stop.
+    traced calls of ``native`` that pass all the same, unless they open with O_CREAT; ``also``: more calls that stop.
     """
     other = _table(foreign, native=False, action=action) if foreign.names else [(_RET, 0, 0, action)]
     own = _table(native, native=True, action=action, free=free, also=also)

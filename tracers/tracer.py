@@ -15,6 +15,7 @@ from tracers.programs import ProgramTable
 class TracerName(enum.StrEnum):
     """The sources of events on Linux."""
 
+    NOTIFY = "notify"
     PTRACE = "ptrace"
     STRACE = "strace"
     EBPF = "ebpf"
@@ -47,7 +48,8 @@ class TraceEnd(msgspec.Struct, frozen=True):
     it did not. ``calls``: traced calls seen. ``lost``: records that could not be read or understood.
     ``unfinished``: calls whose process died inside them. ``lingering``: labels of the programs that outlived
     the command and were ended with the trace. ``interrupted``: the trace was cut short.
-    ``notes``: things that a reader of the trace should know, one sentence each.
+    ``notes``: things that a reader of the trace should know, one sentence each. ``deduced``: outcomes were not seen,
+    but told from the state of the file system while each call waited.
     """
 
     status: int
@@ -58,6 +60,7 @@ class TraceEnd(msgspec.Struct, frozen=True):
     lingering: tuple[str, ...] = ()
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    deduced: bool = False
 
 
 class Tracer(Protocol):

@@ -14,7 +14,7 @@ from capability import require
 from learner.access import Access, Kind
 from learner.recorder import Recorder
 from learner.trace import Header, Trace
-from tracers import ptrace
+from tracers import report
 from tracers.events import Operation
 from tracers.ptrace import PtraceTracer
 from tracers.tracer import Command, TraceEnd
@@ -334,5 +334,5 @@ def test_forgetting_what_was_seen_changes_nothing(
     scratch: Path, programs: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Traced(scratch, str(programs("mutate")), str(scratch))
-    monkeypatch.setattr(ptrace, "_MAX_SEEN", 3)
+    monkeypatch.setattr(report, "MAX_SEEN", 3)
     assert Traced(scratch, str(programs("mutate")), str(scratch)).all == whole.all

@@ -49,7 +49,7 @@ enum { AT_FDCWD = -100, O_CREAT = 0100, AT_EMPTY_PATH = 0x1000, TS_COMPAT = 2, E
 enum { PIPEFS = 0x50495045, SOCKFS = 0x534f434b, ANON_INODE_FS = 0x09041934, NSFS = 0x6e736673 };
 
 /* The layout of records is that of tracers/ebpf_records.py. */
-enum { CALL = 1, RESULT, FORK, EXEC, EXIT, SIGNAL };
+enum { CALL = 1, RESULT, FORK, EXEC, EXIT };
 enum { HAS_BASE = 1, HAS_OPENED = 2, BASE_DELETED = 4, OPENED_DELETED = 8, CUT = 16, UNREAD = 32, NO_POINTER = 64 };
 enum { SKIP, SIMPLE, GATED };
 
@@ -469,17 +469,6 @@ int BPF_PROG(exited, struct task_struct *task)
 	struct task *t = tracked(task);
 	if (t) {
 		struct header head = {.kind = EXIT, .tid = t->tid, .number = t->now != SKIP};
-		control(&head);
-	}
-	return 0;
-}
-
-SEC("tp_btf/signal_deliver")
-int BPF_PROG(delivered, int signal)
-{
-	struct task *t = tracked((void *)bpf_get_current_task_btf());
-	if (t) {
-		struct header head = {.kind = SIGNAL, .tid = t->tid, .number = signal};
 		control(&head);
 	}
 	return 0;

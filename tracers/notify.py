@@ -1,0 +1,408 @@
+"""The fast tracer: seccomp notifications, one round trip a call, and outcomes that are deduced.
+
+The caller of each traced call waits while we read its strings, repeat its lookup and let it go on
+(:mod:`tracers.deduction`); a call that changes something is settled when its effect shows, at the latest when the same
+thread makes its next call (:mod:`tracers.unsettled`). Since Linux 6.6 the kernel wakes us on the caller's own CPU, which
+is what makes it fast. Nothing is traced with ptrace(2): the program may do that itself.
+
+An outcome is deduced, not seen: enough to learn from, not to verify or to diagnose with.
+"""
+
+import ctypes
+import errno
+import gc
+import os
+import resource
+import select
+import signal
+import time
+
+from tracers.abi import X32_BIT, abis, call_number
+from tracers.calls import AT_SYMLINK_NOFOLLOW, CONTEXT
+from tracers.deduction import Caller, deduce, descriptor
+from tracers.descendants import LINGER_SECONDS
+from tracers.entry import Plan, acts_on_descriptor, plans, read_general, read_path
+from tracers.events import Memory, Opaque, Sink
+from tracers.images import Images, image_of
+from tracers.job import Foreground, SignalRelay
+from tracers.keeper import Keeper, Said
+from tracers.launch import Launch
+from tracers.listener import Listener, ListenerFilter
+from tracers.offspring import descendants
+from tracers.programs import LAUNCHER, ProgramTable
+from tracers.report import MAX_SEEN, Report, root_of
+from tracers.seccomp import LISTENS, Action, program
+from tracers.site import AT_FDCWD, check, visible_at
+from tracers.supervision import take
+from tracers.tracee import PATH_MAX, Task, thread_group, working_directory
+from tracers.tracer import Command, TraceEnd, TracerError, TracerName, exit_status, launch_status
+from tracers.unsettled import Execing, Unsettled, Waiting
+
+_FEW_TASKS = 256
+"""Threads that are known before those that ended are looked for."""
+
+_ACCESSES = {"access": 1, "faccessat": 2, "faccessat2": 2}
+_STATS = frozenset({"stat", "lstat", "newfstatat", "statx", "statfs", "stat64", "lstat64", "fstatat64", "statfs64"})
+_OPENS = frozenset({"open", "openat"})
+_READLINKS = frozenset({"readlink", "readlinkat"})
+_NOFOLLOW = frozenset({"lstat", "lstat64"}) | _READLINKS
+_MODES = (os.R_OK, os.W_OK, os.R_OK | os.W_OK, os.R_OK | os.W_OK)  # by O_ACCMODE
+
+
+class _Quick:
+    """How to ask whether a call that only looks something up will still end as it did: its hot path."""
+
+    __slots__ = ("accesses", "nofollow", "number", "opens", "plan")
+
+    def __init__(self, number: int, plan: Plan) -> None:
+        self.number = number
+        self.plan = plan
+        self.opens = plan.name in _OPENS
+        self.accesses = _ACCESSES.get(plan.name, -1)
+        self.nofollow = plan.name in _NOFOLLOW
+
+
+def _quick(known: dict[int, Plan]) -> dict[int, _Quick]:
+    names = _STATS | _OPENS | _READLINKS | _ACCESSES.keys()
+    return {number: _Quick(number, plan) for number, plan in known.items() if plan.name in names}
+
+
+class NotifyTracer:
+    """Traces a command through a seccomp listener. Works as an ordinary user; one :meth:`run` per instance."""
+
+    name = TracerName.NOTIFY
+
+    def __init__(self) -> None:
+        self.programs = ProgramTable()
+        self._launcher = self.programs.exec(-1, LAUNCHER, "")
+        found = abis()
+        if found is None:
+            raise TracerError(
+                f"the notify tracer has no system call table for {os.uname().machine}", "use --tracer strace"
+            )
+        self._native, self._foreign = found
+        self._plans, self._foreign_plans = plans(self._native), plans(self._foreign)
+        self._quick = _quick(self._plans)
+        self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY))
+        self._tasks: dict[int, Task] = {}
+        self._many = _FEW_TASKS
+        self._images = Images()
+        self._calls = self._lost = self._unfinished = 0
+        self._status: int | None = None
+        self._notes: set[str] = set()
+        self._user = os.geteuid()
+        self._deadline: float | None = None
+        self._lingering: tuple[str, ...] = ()
+
+    def run(self, command: Command, sink: Sink) -> TraceEnd:
+        """See :class:`~tracers.tracer.Tracer`."""
+        keeper = self._keeper = Keeper()
+        launch = Launch(command, self._filter, keeper.fork)
+        task = Task(launch.pid, launch.pid, self._launcher)
+        self._report = Report(self._tasks, task, sink)
+        self._unsettled = Unsettled(self._report, self._tasks, self.programs, self._images, self._note)
+        relay = SignalRelay(launch.pid)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        collected = gc.isenabled()
+        gc.disable()
+        try:
+            with relay:
+                self._relay = relay
+                launch.release()
+                listener = take(self._filter, launch.pid, keeper)
+                if listener is not None:
+                    # One open memory file a task; raised after the fork, so that the program keeps its own limit.
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+                    self._images.learn(image_of(task), self._launcher)
+                    task.forget_memory()
+                    try:
+                        self._loop(listener)
+                    finally:
+                        listener.close()
+        finally:
+            keeper.end()
+            if collected:
+                gc.enable()
+            for known in self._tasks.values():
+                known.forget_memory()
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        launch_errno = launch.outcome()
+        status = self._status if self._status is not None else 128 + signal.SIGKILL
+        return TraceEnd(
+            status=launch_status(launch_errno) if launch_errno else status,
+            launch_errno=launch_errno,
+            calls=self._calls,
+            lost=self._lost,
+            unfinished=self._unfinished,
+            lingering=self._lingering,
+            interrupted=relay.interrupted,
+            notes=tuple(sorted(self._notes)),
+            deduced=True,
+        )
+
+    # --- the loop
+
+    def _loop(self, listener: Listener) -> None:
+        """The hot loop: no work beyond reading the call, repeating its lookup and one set lookup."""
+        self._listener = listener
+        receive, resume, tasks, quick = listener.receive, listener.resume, self._tasks, self._quick
+        native, known, cwds, unsettled = self._native.audit_arch, self._report.seen, self._report.cwds, self._unsettled
+        access, report_fd, listener_fd = os.access, self._keeper.fd, listener.fd
+        poll = select.poll()
+        poll.register(listener_fd, select.POLLIN)
+        poll.register(report_fd, select.POLLIN)
+        ready = poll.poll
+        while True:
+            timeout = unsettled.patience() if unsettled.waiting or self._deadline is not None else None
+            found = ready(timeout)
+            if not found:
+                unsettled.look_again()
+                self._end_what_lingers()
+                continue
+            for fd, _event in found:
+                if fd == report_fd:
+                    if not self._hear():
+                        unsettled.give_up()
+                        return
+                    continue
+                if not _event & select.POLLIN:
+                    poll.unregister(listener_fd)  # nobody is left who could call
+                    continue
+                notice = receive()
+                if notice is None:
+                    continue
+                self._calls += 1
+                number, tid = notice[0], notice[1]
+                task = tasks.get(tid) or self._adopt(tid)
+                if unsettled.waiting:
+                    unsettled.settle(task)
+                    task = tasks.get(tid) or self._adopt(tid)
+                how = quick.get(notice[2]) if notice[3] == native and not task.root else None
+                if how is None:
+                    self._enter(task, notice)
+                    continue
+                args = notice[4:]
+                plan = how.plan
+                cwd = cwds.get(tid)
+                if cwd is None:
+                    cwd = working_directory(task)
+                    if not unsettled.moving:
+                        cwds[tid] = cwd
+                path, base = read_path(task, plan, args, cwd)
+                flags = args[plan.number] if plan.number >= 0 else 0
+                if not path or path is Memory.UNREADABLE or len(path) > PATH_MAX - 64:
+                    if not path and acts_on_descriptor(plan, flags, path):
+                        resume(number)
+                    else:
+                        self._enter(task, notice)
+                    continue
+                nofollow = how.nofollow
+                if how.opens:
+                    mode = _MODES[flags & os.O_ACCMODE] if not flags & os.O_PATH else 0
+                    if flags & os.O_TRUNC:
+                        mode |= os.W_OK
+                    if flags & (os.O_NOFOLLOW | os.O_EXCL):
+                        nofollow = True
+                elif how.accesses >= 0:
+                    mode = args[how.accesses] & 7
+                else:
+                    mode = 0
+                if plan.number >= 0 and not how.opens and flags & AT_SYMLINK_NOFOLLOW:
+                    nofollow = True
+                dirfd = descriptor(args[plan.dirfd]) if plan.dirfd >= 0 else AT_FDCWD
+                at = visible_at(task, path, dirfd, base)
+                if nofollow:
+                    code = check(at, mode, AT_SYMLINK_NOFOLLOW)
+                else:
+                    code = 0 if access(at, mode) else check(at, mode)
+                key = (task.program, how.number, flags, path, base, code)
+                if key in known:
+                    if not resume(number):
+                        self._unfinished += 1
+                    continue
+                if self._enter(task, notice):
+                    if len(known) >= MAX_SEEN:
+                        known.clear()
+                    known.add(key)
+
+    def _hear(self) -> bool:
+        """What the keeper says; False at the end of everything."""
+        for report in self._keeper.reports():
+            if report is None:
+                return False
+            if report.said is Said.SIGNALLED:
+                self._relay.seen(report.value)
+            elif report.said is Said.STOPPED:
+                Foreground.follow_stop(report.value)
+            elif report.said is Said.ENDED:
+                self._status = exit_status(report.value)
+                self._deadline = time.monotonic() + LINGER_SECONDS
+        return True
+
+    def _end_what_lingers(self) -> None:
+        if self._deadline is None or time.monotonic() < self._deadline:
+            return
+        if not self._lingering:
+            left = [self._tasks.get(pid) or self._adopt(pid) for pid in descendants(self._keeper.pid)]
+            self._lingering = tuple(sorted({self.programs[task.program].label for task in left}))
+        self._keeper.kill()
+        self._deadline = None
+
+    # --- one call
+
+    def _enter(self, task: Task, notice: tuple[int, ...]) -> bool:
+        """Any call: what it will do, and its events, now or when that is settled. Whether a repetition means the same."""
+        number, nr, arch, args = notice[0], notice[2], notice[3], notice[4:]
+        foreign = arch != self._native.audit_arch and arch == self._foreign.audit_arch
+        known, names = (self._foreign_plans, self._foreign.names) if foreign else (self._plans, self._native.names)
+        plan = known.get(nr) if foreign or arch == self._native.audit_arch else None
+        if plan is None:
+            self._unplanned(task, notice, names.get(nr, "") if foreign or arch == self._native.audit_arch else "")
+            return False
+        cwd = self._report.cwds.get(task.tid)
+        if cwd is None:
+            cwd = working_directory(task)
+        entry = read_general(task, plan, args, cwd)
+        if entry is not None and Memory.UNREADABLE in entry.text and self._refresh(task):
+            task = self._tasks[task.tid]
+            entry = read_general(task, plan, args, cwd)
+        if entry is None:
+            self._listener.resume(number)
+            return False
+        if plan.name == "io_uring_setup":
+            # Its operations bypass system calls, so nobody could see them: programs fall back.
+            self._note("io_uring was answered ENOSYS, so that its file accesses stay visible")
+            self._tell(Caller(task, entry, args, cwd), -errno.ENOSYS, number)
+            self._listener.refuse(number, errno.ENOSYS)
+            return False
+        if entry.text == (b"",) and acts_on_descriptor(plan, entry.number, b"") and not plan.name.startswith("exec"):
+            self._listener.resume(number)
+            return False
+        caller = Caller(task, entry, args, cwd)
+        verdict = deduce(caller)
+        if verdict.created and plan.opens:
+            caller.entry = entry = entry._replace(existed=False)
+        if verdict.outcome or (verdict.done is None and not plan.name.startswith("exec")):
+            repeatable = self._tell(caller, -verdict.outcome, number)
+            caller.close()
+            if not self._listener.resume(number):
+                self._unfinished += 1
+            return repeatable
+        if plan.name.startswith("exec"):
+            waiting: Waiting = Execing(task, entry, caller, image_of(task), verdict.otherwise)
+            task.forget_memory()  # it shows the address space that is about to go
+        else:
+            waiting = Waiting.change(task, entry, caller, verdict)
+        if self._listener.resume(number):
+            self._unsettled.add(waiting)
+        else:
+            self._unfinished += 1
+            caller.close()
+        return False
+
+    def _tell(self, caller: Caller, result: int, number: int) -> bool:
+        """Send the events of a call whose outcome is known; whether a repetition means the same."""
+        task, entry = caller.task, caller.entry
+        key = (task.program, entry, result)
+        if key in self._report.seen:
+            if result >= 0:
+                self._report.after(task, entry)
+            return True
+        if not self._listener.valid(number):
+            return False  # what was read may have been another's
+        opened = caller.kernel_name() if entry.plan.opens and result >= 0 else None
+        return self._report.finish(task, entry, result, key, opened)
+
+    def _unplanned(self, task: Task, notice: tuple[int, ...], name: str) -> None:
+        """A call that attempts nothing itself, or of which only the number is known."""
+        number, nr, arch = notice[0], notice[2], notice[3]
+        if name == LISTENS:
+            self._note(
+                "the program asked for a seccomp listener of its own, which fails with EBUSY while it is traced "
+                "this way: learn with --tracer ptrace"
+            )
+            self._listener.resume(number)
+        elif name in CONTEXT:
+            waiting = Waiting.move(task, name, descriptor(notice[4]))
+            if self._listener.resume(number):
+                self._unsettled.add(waiting)
+        else:
+            opaque = Opaque(call_number(arch, nr, self._native, self._foreign))
+            code = errno.ENOSYS if arch == self._native.audit_arch and nr & X32_BIT and not _takes_x32() else 0
+            key = (task.program, opaque, code)
+            if key not in self._report.seen:
+                self._report.finish(task, opaque, -code, key, None)
+            self._listener.resume(number)
+
+    def _note(self, note: str) -> None:
+        self._notes.add(note)
+
+    # --- tasks
+
+    def _adopt(self, tid: int) -> Task:
+        """A thread that is heard of for the first time."""
+        if len(self._tasks) >= self._many:
+            self._sweep()
+        try:
+            os.close(os.pidfd_open(tid))  # only the first thread of a process has one
+            pid = tid
+        except OSError:
+            pid, _ = thread_group(tid)
+        group = self._tasks.get(pid)
+        if group is not None and pid != tid:
+            task = Task(tid, pid, group.program, root_of(tid) if group.root else "")
+            self._tasks[tid] = task
+            return task
+        task = self._tasks[tid] = Task(tid, pid, self._launcher)
+        image = image_of(task)
+        found = self._images.program(image)
+        if found is None:
+            self._unsettled.settle_execs()
+            found = self._images.program(image)
+        if found is None:
+            parent = self._tasks.get(thread_group(tid)[1])
+            found = parent.program if parent is not None else self._launcher
+        task.program = found
+        if self._report.elsewhere(task):
+            task.root = root_of(tid)
+        try:
+            if os.stat(f"/proc/{tid}").st_uid != self._user:
+                self._note("programs ran as another user: what they may not do was told from what this user may not")
+        except OSError:
+            pass
+        return task
+
+    def _refresh(self, task: Task) -> bool:
+        """Whether a thread's memory was that of a program that is gone: then it is looked at anew."""
+        if task.mem < 0:
+            return False
+        former = task.mem
+        task.mem = -1
+        image = image_of(task)
+        os.close(former)
+        if image and self._images.program(image) == task.program:
+            return True
+        task.forget_memory()
+        self._tasks.pop(task.tid, None)
+        self._report.cwds.pop(task.tid, None)
+        self._adopt(task.tid)
+        return True
+
+    def _sweep(self) -> None:
+        """Forget the threads that have ended."""
+        for tid, task in list(self._tasks.items()):
+            if not os.path.exists(f"/proc/{tid}"):
+                task.forget_memory()
+                del self._tasks[tid]
+                self._report.cwds.pop(tid, None)
+        if self._images.crowded():
+            self._images.keep({image_of(task) for task in self._tasks.values()})
+        self._many = max(_FEW_TASKS, 2 * len(self._tasks))
+
+
+def _takes_x32() -> bool:
+    """Whether this kernel takes x32 calls, by asking it for our process id that way."""
+    return int(ctypes.CDLL(None).syscall(ctypes.c_long(X32_BIT | _GETPID))) >= 0
+
+
+_GETPID = 39  # arch/x86/entry/syscalls/syscall_64.tbl

@@ -1,0 +1,128 @@
+"""What a loop that sees calls one by one tells the sink, and what it must forget when a call changes lookups."""
+
+import errno
+from typing import Any
+
+from tracers.calls import AT_REMOVEDIR, RESOLUTION_CHANGES, events
+from tracers.entry import Entry, Plan, simple_call
+from tracers.events import Event, Opaque, Operation, Sink
+from tracers.lookups import MOVES, REMOVES, leads_elsewhere, may_lead_elsewhere
+from tracers.tracee import Task, mount_namespace, root_directory, visible
+
+MAX_SEEN = 200_000
+"""Calls remembered as known; more are forgotten, which costs time and not correctness."""
+
+INTERRUPTED = {-512: -errno.EINTR, -514: -errno.EINTR, -516: -errno.EINTR, -513: None}
+"""ERESTART*, linux/errno.h: a signal came. The program sees EINTR or the kernel runs the call again, which cannot be
+told apart here; both got as far as the object itself. ERESTARTNOINTR (513) is always run again."""
+
+_CHANGES_DIRECTORY = frozenset({"chdir", "fchdir"})
+_ROOTS = frozenset({"chroot", "pivot_root", "setns", "unshare"})
+_CHANGING = _CHANGES_DIRECTORY | {"rmdir"} | _ROOTS | MOVES | REMOVES | RESOLUTION_CHANGES
+
+
+class Report:
+    """The tasks of one trace towards its sink.
+
+    ``pending`` is what was read of a call at its entry: an :class:`Entry`, (plan, number, path, base) of a simple call,
+    an :class:`Opaque`, or the name of a call of CONTEXT.
+    """
+
+    def __init__(self, tasks: dict[int, Task], main: Task, sink: Sink) -> None:
+        self._tasks = tasks
+        self._sink = sink
+        self.seen: set[object] = set()
+        """Keys of calls with results whose repetition means nothing new."""
+        self.cwds: dict[int, bytes] = {}
+        """Working directories by thread, as far as they are known."""
+        self.own_mounts, self.own_root = mount_namespace(main), root_directory(main)
+
+    def finish(self, task: Task, pending: object, result: int, key: object, opened: bytes | None) -> bool:
+        """Send the events of a call with a result that was not seen before; whether repeating it means the same.
+
+        ``opened``: the kernel's name of what it opened.
+        """
+        repeatable = True
+        for event in _events(task, pending, result, opened):
+            repeatable = self._sink.event(event) and repeatable
+        if repeatable:
+            if len(self.seen) >= MAX_SEEN:
+                self.seen.clear()
+            self.seen.add(key)
+        if result >= 0:
+            self.after(task, pending)
+        return repeatable
+
+    def after(self, task: Task, pending: object) -> None:
+        """What a successful call changes for later lookups."""
+        if isinstance(pending, str):  # a call of CONTEXT
+            self.cwds.clear()
+            return
+        if not isinstance(pending, tuple):
+            return
+        plan: Plan = pending[0]
+        name = plan.name
+        if name not in _CHANGING:
+            return
+        if name in _CHANGES_DIRECTORY:
+            self.cwds.clear()
+            return
+        if leads_elsewhere(name, pending[1], _places(task, pending), self._sink.links()):
+            self.forget()
+        elif name == "rmdir" or (name == "unlinkat" and pending[1] & AT_REMOVEDIR):
+            self.cwds.clear()  # of who stands in it
+        if name in _ROOTS:
+            self._moved(task)
+
+    def may_change(self, task: Task, entry: Entry) -> bool:
+        """Whether equal calls may mean something else after a call that has not been made yet."""
+        name = entry.plan.name
+        if name not in _CHANGING:
+            return False
+        return may_lead_elsewhere(name, entry.number, _places(task, entry), self._sink.links())
+
+    def forget(self) -> None:
+        """Equal calls may mean something else from now on."""
+        self.seen.clear()
+        self.cwds.clear()
+        self._sink.forget()
+
+    def elsewhere(self, task: Task) -> bool:
+        """Whether ``task`` has another root directory or mount namespace than the command began with."""
+        return mount_namespace(task) != self.own_mounts or root_directory(task) != self.own_root
+
+    def _moved(self, task: Task) -> None:
+        if not self.elsewhere(task):
+            return
+        for other in list(self._tasks.values()):
+            if other.pid == task.pid:
+                other.root = root_of(other.tid)
+
+
+def _places(task: Task, pending: tuple[Any, ...]) -> list[bytes]:
+    """Where we find the paths of a call; ``b""`` for one that could not be read."""
+    paths, bases = (pending.text, pending.base) if isinstance(pending, Entry) else ((pending[2],), (pending[3],))
+    return [
+        visible(task, path, base) if isinstance(path, bytes) else b"" for path, base in zip(paths, bases, strict=True)
+    ]
+
+
+def root_of(tid: int) -> str:
+    """The prefix under which a task's root directory is seen."""
+    return f"/proc/{tid}/root"
+
+
+def _events(task: Task, pending: object, result: int, opened: bytes | None) -> list[Event]:
+    root = task.root
+    if isinstance(pending, Opaque):
+        outcome = -result if -4096 < result < 0 else 0
+        return [Event(task.program, task.pid, pending.text, Operation.FOREIGN, pending, outcome, root=root)]
+    if not isinstance(pending, tuple):
+        return []
+    plan: Plan = pending[0]
+    if isinstance(pending, Entry):
+        calls = pending.raw_calls(result, opened)
+    else:
+        _, number, path, base = pending
+        calls = [simple_call(plan, number, path, base, result, opened)]
+    return [e for call in calls for e in events(call, task.program, task.pid, abi=plan.abi, root=root)]
