@@ -15,7 +15,7 @@ import select
 import signal
 import time
 
-from tracers.abi import X86_64, Abi, abis, call_number
+from tracers.abi import I386, X86_64, Abi, call_number
 from tracers.bpf_object import PACKAGES, BpfObject, cached, compiler, library, object_bytes
 from tracers.calls import CONTEXT, RESOLUTION_CHANGES
 from tracers.descendants import LINGER_SECONDS
@@ -76,20 +76,40 @@ PASSING = _passing()
 """Native calls that never wait, unless they open with O_CREAT: one path, and no name is changed by them."""
 
 
+_NEEDED_CAPABILITIES = {19: "CAP_SYS_PTRACE", 38: "CAP_PERFMON", 39: "CAP_BPF"}  # linux/capability.h
+
+
+def _capabilities() -> frozenset[int]:
+    """The effective capabilities of this process (proc_pid_status(5))."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        words = next((line.split()[1] for line in status if line.startswith("CapEff:")), "0")
+    return frozenset(number for number in range(64) if int(words, 16) >> number & 1)
+
+
 def available() -> str | None:
-    """None if this tracer can work here, else why not, in one sentence."""
+    """None if this tracer can work here (tried, in about 50 ms), else why not, in one sentence."""
+    obstacle = _obstacle()
+    if obstacle is None:
+        try:
+            BpfObject(object_bytes()).close()
+        except TracerError as problem:
+            return str(problem)
+    return obstacle
+
+
+def _obstacle() -> str | None:
+    """What can be told without trying."""
     if platform.machine() != "x86_64":
         return f"it is for x86-64 only, and this is {platform.machine()}"
+    lacking = sorted(_NEEDED_CAPABILITIES.keys() - _capabilities())
+    if lacking:
+        return f"it is for root, or needs {', '.join(_NEEDED_CAPABILITIES[number] for number in lacking)}"
     if not os.path.exists("/sys/kernel/btf/vmlinux"):
         return "the kernel describes no types (no /sys/kernel/btf/vmlinux)"
     if library() is None:
         return "libbpf is not installed (apt install libbpf1)"
     if compiler() is None and not cached().exists():
         return f"clang and libbpf's headers are not installed ({PACKAGES})"
-    try:
-        BpfObject(object_bytes()).close()
-    except TracerError as problem:
-        return str(problem)
     return None
 
 
@@ -101,10 +121,10 @@ class EbpfTracer:
     def __init__(self) -> None:
         self.programs = ProgramTable()
         self._launcher = self.programs.exec(-1, LAUNCHER, "")
-        found = abis()
-        if found is None or found[0] is not X86_64:
-            raise TracerError(f"the eBPF tracer does not know {platform.machine()}", "use --tracer ptrace")
-        self._native, self._foreign = found
+        obstacle = _obstacle()
+        if obstacle is not None:
+            raise TracerError(f"the eBPF tracer cannot work here: {obstacle}", "use --tracer ptrace")
+        self._native, self._foreign = X86_64, I386
         self._plans, self._foreign_plans = plans(self._native), plans(self._foreign)
         self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY, free=PASSING, also=_LEAVES))
         self._tasks: dict[int, Task] = {}

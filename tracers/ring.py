@@ -4,6 +4,7 @@ Layout: Documentation/bpf/ringbuf.rst and kernel/bpf/ringbuf.c. The consumer's p
 and the data are not; the data is mapped twice in a row, so that no record is ever cut at the end.
 """
 
+import contextlib
 import mmap
 import struct
 from collections.abc import Iterator
@@ -49,5 +50,6 @@ class Ring:
         """Give the memory back."""
         for view in (self._data, self._consumed, self._produced):
             view.release()
-        self._producer.close()
         self._consumer.close()
+        with contextlib.suppress(BufferError):  # an error's traceback holds a record: then it goes with that
+            self._producer.close()
