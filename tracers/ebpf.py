@@ -1,7 +1,8 @@
 """The fastest tracer: eBPF programs at the system call tracepoints watch, and the command does not wait for us.
 
-Only calls that change what names mean (:data:`GATED`), start a program or end a process are held by a seccomp filter
-until everything before them has been read and resolved: so a path is looked up in the world that the program saw.
+Only calls that change what names mean or start a program, and those whose arguments are structures, are held by a
+seccomp filter until everything before them has been read and resolved: so a path is looked up in the world that the
+program saw.
 Calls that such a filter holds are read as the ptrace tracer reads them; all others by the BPF programs. Needs root (or
 CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE), and clang once.
 """
@@ -35,11 +36,13 @@ from tracers.ebpf_records import (
     HEADER,
     MEANING,
     NO_POINTER,
+    OF_PROCESS,
     OPENED_DELETED,
     RESULT,
     RING_SIZE,
     SIMPLE,
     UNREAD,
+    behind_own_link,
     first_task,
     name,
 )
@@ -51,8 +54,9 @@ from tracers.launch import Launch
 from tracers.listener import Listener, ListenerFilter
 from tracers.lookups import MOVES, REMOVES
 from tracers.programs import LAUNCHER, ProgramTable
-from tracers.report import INTERRUPTED, Report, root_of
+from tracers.report import INTERRUPTED, Report
 from tracers.ring import Ring
+from tracers.roots import Roots
 from tracers.seccomp import LISTENS, Action, program
 from tracers.supervision import take
 from tracers.tracee import Task, descriptor_path, read_string, thread_group, working_directory
@@ -64,7 +68,6 @@ IDLE_SECONDS = 0.04
 """The same while none come."""
 
 _CHANGES_NAMES = frozenset({"creat", "openat2", "mkdir", "rmdir", "symlink", "mknod", "chdir"}) | RESOLUTION_CHANGES
-_LEAVES = frozenset({"exit_group"})
 
 
 def _passing() -> frozenset[str]:
@@ -126,7 +129,7 @@ class EbpfTracer:
             raise TracerError(f"the eBPF tracer cannot work here: {obstacle}", "use --tracer ptrace")
         self._native, self._foreign = X86_64, I386
         self._plans, self._foreign_plans = plans(self._native), plans(self._foreign)
-        self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY, free=PASSING, also=_LEAVES))
+        self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY, free=PASSING))
         self._tasks: dict[int, Task] = {}
         self._calls = self._lost = self._unfinished = 0
         self._status: int | None = None
@@ -137,7 +140,7 @@ class EbpfTracer:
 
     def run(self, command: Command, sink: Sink) -> TraceEnd:
         """See :class:`~tracers.tracer.Tracer`."""
-        bpf = BpfObject(object_bytes())
+        bpf = self._bpf = BpfObject(object_bytes())
         with contextlib.ExitStack() as undo:
             undo.callback(bpf.close)
             _tell_calls(bpf, self._native, self._plans)
@@ -150,7 +153,9 @@ class EbpfTracer:
             launch = Launch(command, self._filter, keeper.fork)
             _mark(bpf, launch.pid)
             self._tasks[launch.pid] = main = Task(launch.pid, launch.pid, self._launcher)
-            self._report = Report(self._tasks, main, sink)
+            self._roots = Roots()
+            undo.callback(self._roots.close)
+            self._report = Report(self._tasks, main, sink, self._roots.prefix)
             relay = SignalRelay(launch.pid)
             collected = gc.isenabled()
             gc.disable()
@@ -235,7 +240,13 @@ class EbpfTracer:
         self._drain()
         identity, tid, number, arch, *arguments = notice
         args = tuple(arguments)
-        task = self._tasks.get(tid) or self._adopt(tid)
+        task = self._tasks.get(tid)
+        if task is None:
+            task = self._adopt(tid)
+            with contextlib.suppress(OSError):  # a thread that is not the first of its process
+                _mark(self._bpf, tid)
+        if task.root:
+            task.root = self._roots.prefix(tid)
         task.pending = entry = self._enter(task, arch, number, args)
         if isinstance(entry, Entry):
             if entry.plan.name == "io_uring_setup":
@@ -266,7 +277,6 @@ class EbpfTracer:
                 "the program asked for a seccomp listener of its own, which fails with EBUSY while it is traced "
                 "this way: learn with --tracer ptrace"
             )
-        if name in _LEAVES or name == LISTENS:
             return None
         return Opaque(call_number(arch, number, self._native, self._foreign))
 
@@ -328,6 +338,8 @@ class EbpfTracer:
             self._lost += 1
         if not path and acts_on_descriptor(plan, argument, path):
             return None, None
+        if flags & OF_PROCESS and isinstance(path, bytes) and start.startswith(b"/"):
+            path = behind_own_link(path)
         if path is Memory.UNREADABLE or (path and path[:1] == b"/"):
             start = b""
         return (plan, argument, path, start), opened
@@ -374,18 +386,18 @@ class EbpfTracer:
     # --- tasks
 
     def _adopt(self, tid: int) -> Task:
-        """A task whose birth was not recorded (the ring was full)."""
+        """A task whose birth was not recorded (the ring was full, or the kernel had no memory for its mark)."""
         pid, parent = thread_group(tid)
         relative = self._tasks.get(pid) or self._tasks.get(parent)
         program, apart = (relative.program, relative.root) if relative else (self._launcher, "")
-        task = self._tasks[tid] = Task(tid, pid, program, root_of(tid) if apart else "")
+        task = self._tasks[tid] = Task(tid, pid, program, self._roots.prefix(tid) if apart else "")
         return task
 
     def _forked(self, parent_tid: int, tid: int, pid: int, mounts: int) -> None:
         parent = self._tasks.get(parent_tid) or self._adopt(parent_tid)
-        task = self._tasks[tid] = Task(tid, pid, parent.program, root_of(tid) if parent.root else "")
-        if pid != parent.pid and not task.root and self._report.own_mounts != f"mnt:[{mounts}]":
-            task.root = root_of(tid)
+        task = self._tasks[tid] = Task(tid, pid, parent.program, parent.root)
+        if pid != parent.pid and mounts != self._roots.namespace(parent.root):
+            task.root = self._roots.prefix(tid)
             self._report.forget()  # an equal path means another file in there
             self._known.forget()
 
@@ -396,7 +408,7 @@ class EbpfTracer:
             self._tasks.pop(other.tid)
             other.forget_memory()
         former.forget_memory()
-        task = self._tasks[tid] = Task(tid, tid, former.program, root_of(tid) if former.root else "")
+        task = self._tasks[tid] = Task(tid, tid, former.program, former.root)
         exe = exe.removesuffix(" (deleted)") if not os.path.lexists(exe) else exe
         called, pending = exe, former.pending
         if isinstance(pending, Entry):

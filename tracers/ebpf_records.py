@@ -1,5 +1,6 @@
 """The records that ``bpf/observe.bpf.c`` writes: their layout, and its way to say names."""
 
+import re
 import struct
 from functools import lru_cache
 
@@ -10,7 +11,7 @@ MEANING = 24
 """Records of calls of one program are equal from this offset on exactly if they say the same."""
 
 CALL, RESULT, FORK, EXEC, EXIT = range(1, 6)
-HAS_BASE, HAS_OPENED, BASE_DELETED, OPENED_DELETED, CUT, UNREAD, NO_POINTER = (1 << bit for bit in range(7))
+HAS_BASE, HAS_OPENED, BASE_DELETED, OPENED_DELETED, CUT, UNREAD, NO_POINTER, OF_PROCESS = (1 << bit for bit in range(8))
 SKIP, SIMPLE, GATED = range(3)
 
 CALL_PLAN = struct.Struct("=BbbbB")  # struct call: kind, path, dirfd, number, opens
@@ -36,3 +37,11 @@ def name(raw: bytes, deleted: bool) -> bytes:
     parts = raw.split(b"\0")
     parts.reverse()  # an empty one stands first: behind the last NUL
     return (b"/".join(parts) or b"/") + (b" (deleted)" if deleted else b"")
+
+
+_OWN_LINK = re.compile(rb"/proc/(?:thread-)?self/(?:cwd|fd/[0-9]+)/+(?=[^/])")
+
+
+def behind_own_link(path: bytes) -> bytes:
+    """What follows ``/proc/self/cwd/`` or ``/proc/self/fd/N/``, all of ``path`` if that is nothing."""
+    return _OWN_LINK.sub(b"", path, count=1)

@@ -1,6 +1,7 @@
 """What a loop that sees calls one by one tells the sink, and what it must forget when a call changes lookups."""
 
 import errno
+from collections.abc import Callable
 from typing import Any
 
 from tracers.calls import AT_REMOVEDIR, RESOLUTION_CHANGES, events
@@ -28,9 +29,13 @@ class Report:
     an :class:`Opaque`, or the name of a call of CONTEXT.
     """
 
-    def __init__(self, tasks: dict[int, Task], main: Task, sink: Sink) -> None:
+    def __init__(
+        self, tasks: dict[int, Task], main: Task, sink: Sink, prefix: Callable[[int], str] | None = None
+    ) -> None:
+        """``prefix``: under what a task's root directory is seen, instead of :func:`root_of`."""
         self._tasks = tasks
         self._sink = sink
+        self._prefix = prefix or root_of
         self.seen: set[object] = set()
         """Keys of calls with results whose repetition means nothing new."""
         self.cwds: dict[int, bytes] = {}
@@ -96,7 +101,7 @@ class Report:
             return
         for other in list(self._tasks.values()):
             if other.pid == task.pid:
-                other.root = root_of(other.tid)
+                other.root = self._prefix(other.tid)
 
 
 def _places(task: Task, pending: tuple[Any, ...]) -> list[bytes]:

@@ -85,16 +85,14 @@ def _unless_creating(name: str, action: Action) -> list[_Ins] | None:
     return [(_LD_W_ABS, 0, 0, _low(flags)), (_JSET, 0, 1, os.O_CREAT), (_RET, 0, 0, action), (_RET, 0, 0, _ALLOW)]
 
 
-def _table(
-    abi: Abi, native: bool, action: Action, free: Container[str] = frozenset(), also: Container[str] = frozenset()
-) -> list[_Ins]:
+def _table(abi: Abi, native: bool, action: Action, free: Container[str] = frozenset()) -> list[_Ins]:
     body: list[_Ins] = [(_LD_W_ABS, 0, 0, _NR)]
     if native:
         body += [(_JGE, 0, 1, X32_BIT), (_RET, 0, 0, action)]
     for number, name in sorted(abi.names.items()):
         foreign = name == "socketcall" and not native
         listens = name == LISTENS and native and action is Action.NOTIFY
-        if name not in SHAPES and name not in CONTEXT and name not in also and not foreign and not listens:
+        if name not in SHAPES and name not in CONTEXT and not foreign and not listens:
             continue
         special = _special(name, action) if native else None
         if name in free:
@@ -112,17 +110,16 @@ def program(
     action: Action = Action.TRACE,
     *,
     free: Container[str] = frozenset(),
-    also: Container[str] = frozenset(),
 ) -> bytes:
     """The filter as packed ``struct sock_filter``: traced calls of ``native`` and ``foreign`` stop, all others pass.
 
     ``action`` is how they stop. With a listener so do attempts to make another, of which only one can be.
 
     Every call of an architecture that has no table stops, so that it can be recorded at least by number. ``free``:
-    traced calls of ``native`` that pass all the same, unless they open with O_CREAT; ``also``: more calls that stop.
+    traced calls of ``native`` that pass all the same, unless they open with O_CREAT.
     """
     other = _table(foreign, native=False, action=action) if foreign.names else [(_RET, 0, 0, action)]
-    own = _table(native, native=True, action=action, free=free, also=also)
+    own = _table(native, native=True, action=action, free=free)
     # The own table is longer than a jump reaches (255): the foreign one stands first, behind an inverted test.
     hop: list[_Ins] = [(_LD_W_ABS, 0, 0, _ARCH), (_JEQ, 1, 0, native.audit_arch), (0x05, 0, 0, len(own))]
     code = [*hop, *own, (_JEQ, 1, 0, foreign.audit_arch), (_RET, 0, 0, action), *other]

@@ -50,7 +50,7 @@ enum { PIPEFS = 0x50495045, SOCKFS = 0x534f434b, ANON_INODE_FS = 0x09041934, NSF
 
 /* The layout of records is that of tracers/ebpf_records.py. */
 enum { CALL = 1, RESULT, FORK, EXEC, EXIT };
-enum { HAS_BASE = 1, HAS_OPENED = 2, BASE_DELETED = 4, OPENED_DELETED = 8, CUT = 16, UNREAD = 32, NO_POINTER = 64 };
+enum { HAS_BASE = 1, HAS_OPENED = 2, BASE_DELETED = 4, OPENED_DELETED = 8, CUT = 16, UNREAD = 32, NO_POINTER = 64, OF_PROCESS = 128 };
 enum { SKIP, SIMPLE, GATED };
 
 struct header {
@@ -254,6 +254,43 @@ static long read_path(struct task *t, const void *pointer)
 	return size > PATH_MAX ? -1 : size;
 }
 
+#define STARTS(text, prefix) starts(text, prefix, sizeof prefix - 1)
+static __always_inline bool starts(const char *text, const char *prefix, unsigned size)
+{
+	for (unsigned i = 0; i < size; i++)
+		if (text[i] != prefix[i])
+			return false;
+	return true;
+}
+
+static __always_inline int own_descriptor(const char *text)
+{
+	int fd = 0;
+#pragma unroll
+	for (int i = 0; i < 7; i++) {
+		if (text[i] == '/')
+			return i ? fd : -1;
+		if (text[i] < '0' || text[i] > '9')
+			return -1;
+		fd = fd * 10 + text[i] - '0';
+	}
+	return -1;
+}
+
+static __always_inline int own_name(const char *text)
+{
+	return STARTS(text, "cwd/") ? AT_FDCWD : STARTS(text, "fd/") ? own_descriptor(text + 3) : -1;
+}
+
+/* Where a path through /proc/self/cwd or /proc/self/fd/N starts: the descriptor, AT_FDCWD, or -1 for another path. When
+   sbx reads of it, the process may be gone. */
+static int own_link(const char *path)
+{
+	if (STARTS(path, "/proc/self/"))
+		return own_name(path + 11);
+	return STARTS(path, "/proc/thread-self/") ? own_name(path + 18) : -1;
+}
+
 static bool being_killed(struct task_struct *task)
 {
 	return BPF_CORE_READ(task, pending.signal.sig[0]) & 1UL << (SIGKILL - 1);
@@ -304,8 +341,11 @@ int BPF_PROG(entered, struct pt_regs *regs, long number)
 	else if (size == 1 && h->number & AT_EMPTY_PATH)
 		return 0;
 	h->path = size > 0 ? size : 0;
-	if (pointer && (size < 0 || t->path[0] != '/')) {
-		__u32 fd = call->dirfd >= 0 ? args[call->dirfd & 7] : AT_FDCWD;
+	int link = size > 0 && t->path[0] == '/' ? own_link(t->path) : -1;
+	if (link != -1)
+		flags |= OF_PROCESS;
+	if (pointer && (size < 0 || t->path[0] != '/' || link != -1)) {
+		__u32 fd = link != -1 ? link : call->dirfd >= 0 ? args[call->dirfd & 7] : AT_FDCWD;
 		struct walk *w = walker();
 		const struct path *where = 0;
 		if (fd == (__u32)AT_FDCWD) {
