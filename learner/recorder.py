@@ -96,6 +96,7 @@ class Recorder:
             lingering=end.lingering,
             notes=end.notes,
             failures=self._failures.lines if end.status else (),
+            deduced=end.deduced,
         )
         beside, helpers = census.take(self._accesses, self._places), census.helpers(self._accesses, self._places)
         if self._writer is not None:

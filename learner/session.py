@@ -25,6 +25,7 @@ from learner.trace import Header, Trace, TraceWriter, merge
 from learner.variables import Variables
 from learner.volatile import changing_names
 from learner.wants import ABOVE
+from tracers.choice import Chosen
 from tracers.tracer import Command, TraceEnd, Tracer, TracerError, TracerName
 
 MAX_ROUNDS = 6
@@ -66,11 +67,17 @@ class Run(NamedTuple):
 
 
 def record(
-    command: Command, tracer: Tracer, variables: Variables, file: Path | None = None, floor: Floor | None = None
+    command: Command,
+    tracer: Tracer,
+    variables: Variables,
+    file: Path | None = None,
+    floor: Floor | None = None,
+    note: str = "",
 ) -> Run:
     """Run ``command`` under ``tracer``; the trace also goes to ``file`` while it is made.
 
     ``floor``: what is masked meanwhile; whatever else confines the command is up to ``command.confine``.
+    ``note``: something to say in the trace besides the tracer's own notes.
     Raises MachineError if tracing or masking is not permitted, SbxError if the trace file cannot be written.
     """
     header = Header(
@@ -99,13 +106,15 @@ def record(
         end = tracer.run(command, recorder)
     except TracerError as problem:
         raise MachineError(str(problem), problem.remedy) from None
+    if note:
+        end = msgspec.structs.replace(end, notes=tuple(sorted({*end.notes, note})))
     trace = recorder.finish(end, time.monotonic() - started)
     return Run(trace, end, writer.problem if writer else "", recorder.in_order)
 
 
 def repeat(
     command: Command,
-    tracer: TracerName,
+    tracer: Chosen,
     variables: Variables,
     file: Path | None,
     times: int,
@@ -124,12 +133,12 @@ def repeat(
     runs: list[Run] = []
     while len(runs) < times and not (runs and (runs[-1].end.interrupted or runs[-1].end.launch_errno)):
         on_run(len(runs) + 1)
-        source = make_tracer(tracer)
+        source = make_tracer(tracer.name)
         if names:
             from learner.jail.watched import WatchedTracer
 
             source = WatchedTracer(source)
-        runs.append(record(command, source, variables, None if runs else file, floor))
+        runs.append(record(command, source, variables, None if runs else file, floor, tracer.reason))
     return tuple(runs)
 
 

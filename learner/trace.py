@@ -67,6 +67,7 @@ class End(msgspec.Struct, frozen=True, tag="end"):
     notes: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     """The last few attempts that failed and could tell why a command did, oldest first, as ``program: what: why``."""
+    deduced: bool = False
 
 
 class _Program(msgspec.Struct, frozen=True, tag="program"):
@@ -404,4 +405,5 @@ def _sum_ends(ends: list[End]) -> End:
         lingering=tuple(sorted({label for e in ends for label in e.lingering})),
         notes=tuple(sorted({note for e in ends for note in e.notes})),
         failures=tuple(sorted({failure for e in ends for failure in e.failures})),
+        deduced=any(e.deduced for e in ends),
     )

@@ -88,6 +88,8 @@ def _rows(result: Result, verbose: bool) -> list[tuple[str, Text]]:
     if verbose:
         rows += [("gap", Text(f"{g.item}: {g.reason}", "dim")) for g in result.gaps]
         if result.trace.end:
+            how = "outcomes were deduced, not seen" if result.trace.end.deduced else "outcomes were seen"
+            rows.append(("tracer", Text(f"{result.trace.header.tracer}: {how}", "dim")))
             rows += [("note", Text(note, "dim")) for note in result.trace.end.notes]
     elif result.gaps:
         rows.append(("gaps", Text(", ".join(to_text(g.item) for g in result.gaps) + " (-v explains)", "dim")))

@@ -82,6 +82,8 @@ def summary(result: Result) -> dict[str, Any]:
         "brokers": [broker_record(broker, trace.header.variables) for broker in result.brokers],
         "gaps": [{"item": g.item, "reason": g.reason} for g in result.gaps],
         "findings": list(findings(result)),
+        "tracer": trace.header.tracer,
+        "deduced": end.deduced if end else False,
         "lost": (end.lost if end else 0) + trace.skipped,
         "unfinished": end.unfinished if end else 0,
         "notes": list(end.notes) if end else [],

@@ -191,22 +191,30 @@ def may_open(site: Site, flags: int, task: Task, *, nofollow: bool) -> int:
     status = site.stat(nofollow=nofollow)
     if status is None:
         return site.check(nofollow=nofollow)
+    code = kind_error(status, flags, task)
+    return code or (0 if flags & os.O_PATH else site.check(_need(flags)))
+
+
+def _need(flags: int) -> int:
+    return _NEEDS.get(flags & os.O_ACCMODE, os.R_OK | os.W_OK) | (os.W_OK if flags & os.O_TRUNC else 0)
+
+
+def kind_error(status: os.stat_result, flags: int, task: Task) -> int:
+    """The errno of opening an object of this kind, 0 if only permission is left to ask for."""
     kind = stat.S_IFMT(status.st_mode)
+    if kind == stat.S_IFREG:
+        return errno.ENOTDIR if flags & os.O_DIRECTORY else 0
+    if kind == stat.S_IFDIR:
+        return errno.EISDIR if not flags & os.O_PATH and (_need(flags) & os.W_OK or flags & os.O_CREAT) else 0
     if kind == stat.S_IFLNK:
         return 0 if flags & os.O_PATH and not flags & os.O_DIRECTORY else errno.ELOOP
-    if flags & os.O_DIRECTORY and kind != stat.S_IFDIR:
+    if flags & os.O_DIRECTORY:
         return errno.ENOTDIR
     if flags & os.O_PATH:
         return 0
-    need = _NEEDS.get(flags & os.O_ACCMODE, os.R_OK | os.W_OK) | (os.W_OK if flags & os.O_TRUNC else 0)
-    if kind == stat.S_IFDIR and (need & os.W_OK or flags & os.O_CREAT):
-        return errno.EISDIR
     if kind == stat.S_IFSOCK:
         return errno.ENXIO
-    code = site.check(need)
-    if code == 0 and kind == stat.S_IFCHR and status.st_rdev == _DEV_TTY and not _has_terminal(task):
-        return errno.ENXIO
-    return code
+    return errno.ENXIO if kind == stat.S_IFCHR and status.st_rdev == _DEV_TTY and not _has_terminal(task) else 0
 
 
 _DEV_TTY = os.makedev(5, 0)

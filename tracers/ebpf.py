@@ -90,14 +90,25 @@ def _capabilities() -> frozenset[int]:
 
 
 def available() -> str | None:
-    """None if this tracer can work here (tried, in about 50 ms), else why not, in one sentence."""
+    """None if this tracer can work here, else why not, in one sentence. Tried: what it loads, the next trace uses."""
+    global _loaded
     obstacle = _obstacle()
-    if obstacle is None:
+    if obstacle is None and _loaded is None:
         try:
-            BpfObject(object_bytes()).close()
+            _loaded = BpfObject(object_bytes())
         except TracerError as problem:
             return str(problem)
     return obstacle
+
+
+_loaded: BpfObject | None = None
+
+
+def _load() -> BpfObject:
+    """The programs, not attached yet. Raises TracerError."""
+    global _loaded
+    ready, _loaded = _loaded, None
+    return ready or BpfObject(object_bytes())
 
 
 def _obstacle() -> str | None:
@@ -140,7 +151,7 @@ class EbpfTracer:
 
     def run(self, command: Command, sink: Sink) -> TraceEnd:
         """See :class:`~tracers.tracer.Tracer`."""
-        bpf = self._bpf = BpfObject(object_bytes())
+        bpf = self._bpf = _load()
         with contextlib.ExitStack() as undo:
             undo.callback(bpf.close)
             _tell_calls(bpf, self._native, self._plans)

@@ -2,8 +2,8 @@
 
 The caller of each traced call waits while we read its strings, repeat its lookup and let it go on
 (:mod:`tracers.deduction`); a call that changes something is settled when its effect shows, at the latest when the same
-thread makes its next call (:mod:`tracers.unsettled`). Since Linux 6.6 the kernel wakes us on the caller's own CPU, which
-is what makes it fast. Nothing is traced with ptrace(2): the program may do that itself.
+thread makes its next call (:mod:`tracers.unsettled`). Since Linux 6.6 the kernel wakes us on the caller's own CPU, and
+that makes it fast. Nothing is traced with ptrace(2): the program may do that itself.
 
 An outcome is deduced, not seen: enough to learn from, not to verify or to diagnose with.
 """
@@ -17,54 +17,33 @@ import select
 import signal
 import time
 
+from tracers import descendants, offspring
 from tracers.abi import X32_BIT, abis, call_number
 from tracers.calls import AT_SYMLINK_NOFOLLOW, CONTEXT
 from tracers.deduction import Caller, deduce, descriptor
-from tracers.descendants import LINGER_SECONDS
-from tracers.entry import Plan, acts_on_descriptor, plans, read_general, read_path
+from tracers.entry import acts_on_descriptor, plans, read_general
 from tracers.events import Memory, Opaque, Sink
 from tracers.images import Images, image_of
 from tracers.job import Foreground, SignalRelay
 from tracers.keeper import Keeper, Said
 from tracers.launch import Launch
 from tracers.listener import Listener, ListenerFilter
-from tracers.offspring import descendants
 from tracers.programs import LAUNCHER, ProgramTable
+from tracers.quick import quick
 from tracers.report import MAX_SEEN, Report, root_of
 from tracers.seccomp import LISTENS, Action, program
 from tracers.site import AT_FDCWD, check, visible_at
 from tracers.supervision import take
-from tracers.tracee import PATH_MAX, Task, thread_group, working_directory
+from tracers.tracee import PATH_MAX, Task, descriptor_path, read_string, thread_group, working_directory
 from tracers.tracer import Command, TraceEnd, TracerError, TracerName, exit_status, launch_status
 from tracers.unsettled import Execing, Unsettled, Waiting
 
 _FEW_TASKS = 256
 """Threads that are known before those that ended are looked for."""
 
-_ACCESSES = {"access": 1, "faccessat": 2, "faccessat2": 2}
-_STATS = frozenset({"stat", "lstat", "newfstatat", "statx", "statfs", "stat64", "lstat64", "fstatat64", "statfs64"})
-_OPENS = frozenset({"open", "openat"})
-_READLINKS = frozenset({"readlink", "readlinkat"})
-_NOFOLLOW = frozenset({"lstat", "lstat64"}) | _READLINKS
-_MODES = (os.R_OK, os.W_OK, os.R_OK | os.W_OK, os.R_OK | os.W_OK)  # by O_ACCMODE
-
-
-class _Quick:
-    """How to ask whether a call that only looks something up will still end as it did: its hot path."""
-
-    __slots__ = ("accesses", "nofollow", "number", "opens", "plan")
-
-    def __init__(self, number: int, plan: Plan) -> None:
-        self.number = number
-        self.plan = plan
-        self.opens = plan.name in _OPENS
-        self.accesses = _ACCESSES.get(plan.name, -1)
-        self.nofollow = plan.name in _NOFOLLOW
-
-
-def _quick(known: dict[int, Plan]) -> dict[int, _Quick]:
-    names = _STATS | _OPENS | _READLINKS | _ACCESSES.keys()
-    return {number: _Quick(number, plan) for number, plan in known.items() if plan.name in names}
+_SLASH = ord("/")
+_LONG = PATH_MAX - 64
+"""Paths behind which there may be no room for the directory that they start at."""
 
 
 class NotifyTracer:
@@ -82,12 +61,13 @@ class NotifyTracer:
             )
         self._native, self._foreign = found
         self._plans, self._foreign_plans = plans(self._native), plans(self._foreign)
-        self._quick = _quick(self._plans)
+        self._quick = quick(self._plans)
         self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY))
         self._tasks: dict[int, Task] = {}
         self._many = _FEW_TASKS
         self._images = Images()
         self._calls = self._lost = self._unfinished = 0
+        self._main = 0
         self._status: int | None = None
         self._notes: set[str] = set()
         self._user = os.geteuid()
@@ -101,6 +81,7 @@ class NotifyTracer:
         task = Task(launch.pid, launch.pid, self._launcher)
         self._report = Report(self._tasks, task, sink)
         self._unsettled = Unsettled(self._report, self._tasks, self.programs, self._images, self._note)
+        self._main = launch.pid
         relay = SignalRelay(launch.pid)
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         collected = gc.isenabled()
@@ -145,7 +126,7 @@ class NotifyTracer:
     def _loop(self, listener: Listener) -> None:
         """The hot loop: no work beyond reading the call, repeating its lookup and one set lookup."""
         self._listener = listener
-        receive, resume, tasks, quick = listener.receive, listener.resume, self._tasks, self._quick
+        receive, resume, tasks, quickly = listener.receive, listener.resume, self._tasks, self._quick
         native, known, cwds, unsettled = self._native.audit_arch, self._report.seen, self._report.cwds, self._unsettled
         access, report_fd, listener_fd = os.access, self._keeper.fd, listener.fd
         poll = select.poll()
@@ -177,53 +158,56 @@ class NotifyTracer:
                 if unsettled.waiting:
                     unsettled.settle(task)
                     task = tasks.get(tid) or self._adopt(tid)
-                how = quick.get(notice[2]) if notice[3] == native and not task.root else None
+                how = quickly.get(notice[2]) if notice[3] == native and not task.root else None
                 if how is None:
                     self._enter(task, notice)
                     continue
                 args = notice[4:]
                 plan = how.plan
-                cwd = cwds.get(tid)
-                if cwd is None:
-                    cwd = working_directory(task)
-                    if not unsettled.moving:
-                        cwds[tid] = cwd
-                path, base = read_path(task, plan, args, cwd)
-                flags = args[plan.number] if plan.number >= 0 else 0
-                if not path or path is Memory.UNREADABLE or len(path) > PATH_MAX - 64:
+                address = args[how.path]
+                path = read_string(task, address) if address else None
+                flags = args[how.flags] if how.flags >= 0 else 0
+                if not path or path is Memory.UNREADABLE or len(path) > _LONG:
                     if not path and acts_on_descriptor(plan, flags, path):
                         resume(number)
                     else:
                         self._enter(task, notice)
                     continue
-                nofollow = how.nofollow
-                if how.opens:
-                    mode = _MODES[flags & os.O_ACCMODE] if not flags & os.O_PATH else 0
-                    if flags & os.O_TRUNC:
-                        mode |= os.W_OK
-                    if flags & (os.O_NOFOLLOW | os.O_EXCL):
-                        nofollow = True
-                elif how.accesses >= 0:
-                    mode = args[how.accesses] & 7
+                base = b""
+                if path[0] == _SLASH:
+                    at = visible_at(task, path, AT_FDCWD, b"") if b"self" in path or path[:5] == b"/dev/" else path
                 else:
-                    mode = 0
-                if plan.number >= 0 and not how.opens and flags & AT_SYMLINK_NOFOLLOW:
-                    nofollow = True
-                dirfd = descriptor(args[plan.dirfd]) if plan.dirfd >= 0 else AT_FDCWD
-                at = visible_at(task, path, dirfd, base)
-                if nofollow:
-                    code = check(at, mode, AT_SYMLINK_NOFOLLOW)
-                else:
-                    code = 0 if access(at, mode) else check(at, mode)
+                    dirfd = descriptor(args[how.dirfd]) if how.dirfd >= 0 else AT_FDCWD
+                    found_base = cwds.get(tid) if dirfd == AT_FDCWD else descriptor_path(task, dirfd)
+                    if found_base is None and dirfd == AT_FDCWD:
+                        found_base = working_directory(task)
+                        if not unsettled.moving:
+                            cwds[tid] = found_base
+                    base = found_base or b""
+                    at = visible_at(task, path, dirfd, base)
+                mode, nofollow = how.question(args, flags)
+                # access() only says yes or no, in half the time
+                code = 0 if not nofollow and access(at, mode) else check(at, mode, AT_SYMLINK_NOFOLLOW * nofollow)
                 key = (task.program, how.number, flags, path, base, code)
                 if key in known:
                     if not resume(number):
                         self._unfinished += 1
                     continue
-                if self._enter(task, notice):
-                    if len(known) >= MAX_SEEN:
-                        known.clear()
-                    known.add(key)
+                answer = how.answer(code, at, flags, nofollow, task) if base or at is path else None
+                if answer is None:
+                    if not self._enter(task, notice):
+                        continue
+                elif listener.valid(number):  # else what was read may have been another's
+                    outcome, opened = answer
+                    self._report.finish(task, (plan, flags, path, base), -outcome, key, opened)
+                    if not resume(number):
+                        self._unfinished += 1
+                    continue
+                else:
+                    continue
+                if len(known) >= MAX_SEEN:
+                    known.clear()
+                known.add(key)
 
     def _hear(self) -> bool:
         """What the keeper says; False at the end of everything."""
@@ -232,18 +216,18 @@ class NotifyTracer:
                 return False
             if report.said is Said.SIGNALLED:
                 self._relay.seen(report.value)
-            elif report.said is Said.STOPPED:
+            elif report.said is Said.STOPPED and _is_stopped(self._main):  # else both were, and were continued
                 Foreground.follow_stop(report.value)
             elif report.said is Said.ENDED:
                 self._status = exit_status(report.value)
-                self._deadline = time.monotonic() + LINGER_SECONDS
+                self._deadline = time.monotonic() + descendants.LINGER_SECONDS
         return True
 
     def _end_what_lingers(self) -> None:
         if self._deadline is None or time.monotonic() < self._deadline:
             return
         if not self._lingering:
-            left = [self._tasks.get(pid) or self._adopt(pid) for pid in descendants(self._keeper.pid)]
+            left = [self._tasks.get(pid) or self._adopt(pid) for pid in offspring.descendants(self._keeper.pid)]
             self._lingering = tuple(sorted({self.programs[task.program].label for task in left}))
         self._keeper.kill()
         self._deadline = None
@@ -251,7 +235,7 @@ class NotifyTracer:
     # --- one call
 
     def _enter(self, task: Task, notice: tuple[int, ...]) -> bool:
-        """Any call: what it will do, and its events, now or when that is settled. Whether a repetition means the same."""
+        """Any call: what it will do, and its events, now or when that is settled. Whether repeating it is the same."""
         number, nr, arch, args = notice[0], notice[2], notice[3], notice[4:]
         foreign = arch != self._native.audit_arch and arch == self._foreign.audit_arch
         known, names = (self._foreign_plans, self._foreign.names) if foreign else (self._plans, self._native.names)
@@ -398,6 +382,14 @@ class NotifyTracer:
         if self._images.crowded():
             self._images.keep({image_of(task) for task in self._tasks.values()})
         self._many = max(_FEW_TASKS, 2 * len(self._tasks))
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"T"
+    except OSError:
+        return False
 
 
 def _takes_x32() -> bool:

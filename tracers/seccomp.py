@@ -11,7 +11,7 @@ import termios
 from collections.abc import Container
 
 from tracers.abi import X32_BIT, Abi
-from tracers.calls import CONTEXT, SHAPES
+from tracers.calls import AT_EMPTY_PATH, CONTEXT, SHAPES
 
 _LD_W_ABS, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW = 0x7FFF0000
@@ -23,6 +23,11 @@ at most one Ethernet frame. Streams use the same call, and stopping on each of t
 
 LISTENS, NEW_LISTENER = "seccomp", 1 << 3
 """The call that makes a listener, and the flag that asks for one: SECCOMP_FILTER_FLAG_NEW_LISTENER."""
+
+BY_DESCRIPTOR = {"newfstatat": 3, "statx": 2}
+"""Calls that are fstat(2) by another name if their flags (at this index) are AT_EMPTY_PATH and nothing else: a quarter
+of what a Python program does when it starts. Let pass without a look at the path, which could only be a name where
+somebody asked for a flag that he has no use for."""
 
 SKIPPED_IOCTLS = (
     termios.TCGETS if hasattr(termios, "TCGETS") else 0x5401,
@@ -54,6 +59,8 @@ def _low(index: int) -> int:
 def _special(name: str, action: Action) -> list[_Ins] | None:
     """Body for a call whose arguments decide; it ends in a return on every way."""
     trace, allow = (_RET, 0, 0, action), (_RET, 0, 0, _ALLOW)
+    if name in BY_DESCRIPTOR and action is Action.NOTIFY:
+        return [(_LD_W_ABS, 0, 0, _low(BY_DESCRIPTOR[name])), (_JEQ, 0, 1, AT_EMPTY_PATH), allow, trace]
     if name == LISTENS:
         return [(_LD_W_ABS, 0, 0, _low(1)), (_JSET, 0, 1, NEW_LISTENER), trace, allow]
     if name == "ioctl":

@@ -12,7 +12,7 @@ import msgspec
 from learner import history, temporary
 from learner.agent_version import ask, find_agent
 from learner.audit.brokers import brokers
-from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, emit_json, enforcer_options
+from learner.cli.options import TRACERS, VERIFICATIONS, allowed_paths, chosen_tracer, emit_json, enforcer_options
 from learner.cli.verification import check
 from learner.command import find
 from learner.derivation import Derived, Scale, add_found
@@ -31,6 +31,7 @@ from learner.store import check_name, name_for, profile_path, trace_path, write_
 from learner.surface import surface
 from learner.trace import Trace, encode_trace, merge, read_trace
 from learner.variables import Variables
+from tracers.choice import AUTO, Chosen
 from tracers.tracer import Command, TracerName
 
 
@@ -45,7 +46,7 @@ class _Source(NamedTuple):
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("-o", "--output", metavar="FILE", help="Write the profile here instead of among the stored ones.")
 @click.option("-n", "--name", help="Name of the profile (default: the command's).")
-@click.option("--tracer", type=TRACERS, default=TracerName.PTRACE.value, show_default=True, help="How to watch.")
+@click.option("--tracer", type=TRACERS, default=AUTO, show_default=True, help="How to watch; auto is the fastest here.")
 @click.option(
     "--verify",
     type=VERIFICATIONS,
@@ -173,7 +174,8 @@ def learn(
         raise UsageError("--minimal asks the kernel, which --verify off forbids", "leave one of them out")
     if target is not None:
         temporary.use(variables.temporary)
-    floor = _floor(protect, tracer, target if not sources else None, variables, allowed)
+    by = chosen_tracer(tracer)
+    floor = _floor(protect, by, target if not sources else None, variables, allowed)
     source = _from_traces(sources, target, runs, variables) if sources else None
     if source is not None:
         variables = source.trace.header.variables
@@ -184,7 +186,7 @@ def learn(
     if source is None:
         assert target is not None
         kept = trace_file or Path(trace_path(name or (existing.name if existing else name_for(typed))))
-        source = _from_runs(target, TracerName(tracer), variables, kept, runs, existing is not None, names, floor)
+        source = _from_runs(target, by, variables, kept, runs, existing is not None, names, floor)
     seconds["run"] = round(time.monotonic() - started, 3)
 
     started = time.monotonic()
@@ -245,14 +247,14 @@ def learn(
 
 
 def _floor(
-    protect: bool, tracer: str, target: Command | None, variables: Variables, allowed: frozenset[str]
+    protect: bool, tracer: Chosen, target: Command | None, variables: Variables, allowed: frozenset[str]
 ) -> Floor | None:
     """What --protect masks, None without it."""
     if not protect:
         return None
     if target is None:
         raise UsageError("--protect is about a run, and none takes place", "leave out --protect or --from-trace")
-    if tracer == TracerName.STRACE:
+    if tracer.name is TracerName.STRACE:
         raise UsageError("strace cannot mask anything for the command that it starts", "use --tracer ptrace")
     kept = (os.getcwd(), target.file, os.path.realpath(target.file), variables.prefix)
     return find_floor(variables, allowed, kept)
@@ -260,7 +262,7 @@ def _floor(
 
 def _from_runs(
     command: Command,
-    tracer: TracerName,
+    tracer: Chosen,
     variables: Variables,
     kept: Path,
     times: int,

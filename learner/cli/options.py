@@ -15,10 +15,17 @@ from learner.errors import SbxError
 from learner.names import to_text
 from learner.policy import Policy
 from learner.store import write_atomically
+from tracers.choice import AUTO, Chosen
+from tracers.choice import choose as choose_tracer
 from tracers.tracer import Command, TracerName
 
-TRACERS = click.Choice([name.value for name in TracerName])
+TRACERS = click.Choice([AUTO, *(name.value for name in TracerName)])
 VERIFICATIONS = click.Choice(["replay", "live", "off"])
+
+
+def chosen_tracer(name: str) -> Chosen:
+    """What ``--tracer`` names."""
+    return choose_tracer() if name == AUTO else Chosen(TracerName(name), "")
 
 
 def allowed_paths(given: tuple[str, ...]) -> frozenset[str]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import dns.message  # noqa: F401 - imported late by a tracer; here the first trace must not wait for it
-import elftools.elf.elffile  # noqa: F401 - likewise by the recorder
 import pytest
 from capability import require
 from programs import names

@@ -1,4 +1,4 @@
-"""The ptrace tracer as a program's surroundings: job control, signals, ends of every kind, nothing left behind."""
+"""Our own tracers as a program's surroundings: job control, signals, ends of every kind, nothing left behind."""
 
 import errno
 import json
@@ -19,12 +19,13 @@ from capability import require
 from programs import SOURCES
 from terminal import Terminal
 
+from learner.session import make_tracer
 from learner.trace import read_trace
-from tracers import descendants, permission, requests
+from tracers import descendants, notify, permission, requests
+from tracers.choice import candidates
 from tracers.events import Event, Operation, PathTarget
 from tracers.job import GRACE_SECONDS
-from tracers.ptrace import PtraceTracer
-from tracers.tracer import Command, TraceEnd, TracerError
+from tracers.tracer import Command, TraceEnd, Tracer, TracerError, TracerName
 
 pytestmark = pytest.mark.kernel
 
@@ -35,9 +36,9 @@ import os, shutil, sys
 from pathlib import Path
 from learner.recorder import Recorder
 from learner.trace import Header, TraceWriter
-from tracers.ptrace import PtraceTracer
-from tracers.tracer import Command
-tracer = PtraceTracer()
+from learner.session import make_tracer
+from tracers.tracer import Command, TracerName
+tracer = make_tracer(TracerName(os.environ["SBX_TRACER"]))
 file = os.environ.pop("TRACE", "")
 writer = TraceWriter(Path(file)) if file else None
 recorder = Recorder(Header("", "/", "/", "/", 0, "ptrace", "", 0.0), tracer.programs, writer)
@@ -92,6 +93,19 @@ class Sink:
         return frozenset()
 
 
+@pytest.fixture(autouse=True, params=["ebpf", "notify", "ptrace"])
+def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    found = str(request.param)
+    obstacle = next(c.obstacle for c in candidates() if c.name == found)
+    require(not obstacle, obstacle)
+    monkeypatch.setenv("SBX_TRACER", found)
+    return found
+
+
+def tracer() -> Tracer:
+    return make_tracer(TracerName(os.environ["SBX_TRACER"]))
+
+
 @pytest.fixture
 def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A value in the environment of all that a test starts; in the end, nothing may run that has it."""
@@ -122,7 +136,7 @@ def still_running(value: str, patience: float = 5) -> list[str]:
 
 def run(*argv: str, sink: Sink | None = None) -> TraceEnd:
     file = shutil.which(argv[0]) or argv[0]
-    return PtraceTracer().run(Command(file, argv), sink or Sink())
+    return tracer().run(Command(file, argv), sink or Sink())
 
 
 def driven(*argv: str) -> list[str]:
@@ -137,7 +151,7 @@ def python(script: str) -> list[str]:
 
 
 @pytest.fixture
-def shell(mark: str) -> Iterator[Terminal]:
+def shell(mark: str, name: str) -> Iterator[Terminal]:
     bash = shutil.which("bash")
     require(bash, "bash is not installed: there is no shell with job control")
     assert bash is not None
@@ -148,6 +162,7 @@ def shell(mark: str) -> Iterator[Terminal]:
         "TERM": "xterm",
         "LESSHISTFILE": "-",
         "SBX_TEST": mark.partition("=")[2],
+        "SBX_TRACER": name,
     }
     with Terminal([bash, "--norc", "--noprofile", "--noediting", "-i"], environment) as terminal:
         terminal.expect("shell> ")
@@ -396,7 +411,7 @@ def test_a_confinement_that_fails(mark: str) -> None:
         raise OSError("no such luck")
 
     with pytest.raises(TracerError, match="no such luck"):
-        PtraceTracer().run(Command("/bin/true", ("true",), confine), Sink())
+        tracer().run(Command("/bin/true", ("true",), confine), Sink())
 
 
 def test_an_error_of_the_sink_ends_everything(mark: str) -> None:
@@ -427,6 +442,11 @@ def test_tracing_that_is_not_permitted(
         setting.write_text(f"{scope}\n")
     monkeypatch.setattr(permission, "YAMA", str(setting))
     monkeypatch.setattr(requests, "seize", lambda pid: errno.EPERM)
+
+    def refused(pid: int, number: int) -> int:
+        raise OSError(errno.EPERM, "")
+
+    monkeypatch.setattr(notify, "borrow", refused)
     with pytest.raises(TracerError, match=words) as caught:
         run("true")
     assert remedy in caught.value.remedy

@@ -1,0 +1,91 @@
+"""Which tracer to use: the fastest that works here.
+
+For learning only. Where the outcome is the point, in verification and diagnosis, it must have been seen: there ptrace.
+"""
+
+import errno
+import os
+import platform
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tracers.tracer import TracerName
+
+AUTO = "auto"
+"""The name of leaving the choice to :func:`choose`."""
+
+
+class Candidate(NamedTuple):
+    """A tracer that may be chosen. ``obstacle``: why it cannot be, empty if it can; ``remedy``: what to do about it."""
+
+    name: TracerName
+    obstacle: str = ""
+    remedy: str = ""
+
+
+class Chosen(NamedTuple):
+    """``reason``: why it is none of the faster ones, empty if it is the fastest that needs no privilege, or faster."""
+
+    name: TracerName
+    reason: str
+
+
+def _ebpf() -> tuple[str, str]:
+    from tracers.ebpf import available
+
+    obstacle = available()
+    return (obstacle, "run sbx as root, with clang and libbpf-dev installed") if obstacle else ("", "")
+
+
+def _notify() -> tuple[str, str]:
+    from tracers.abi import abis
+    from tracers.listener import SYNC_LINUX, trial
+    from tracers.permission import forbidden
+
+    if abis() is None:
+        return f"no table of system calls for {platform.machine()}", "use --tracer strace"
+    if forbidden():
+        return "it reads the memory of processes, and this machine forbids ptrace", "set kernel.yama.ptrace_scope to 1"
+    code, synchronous = trial()
+    if code == errno.EBUSY:
+        return "another supervisor already takes the notifications of this process", "start sbx outside of it"
+    if code:
+        return f"the kernel refused: {os.strerror(code)}", "a container must allow seccomp and pidfd_getfd"
+    if not synchronous:
+        return f"slower than ptrace before Linux {SYNC_LINUX}", f"use Linux {SYNC_LINUX} or newer"
+    return "", ""
+
+
+def _ptrace() -> tuple[str, str]:
+    from tracers.abi import abis
+    from tracers.permission import forbidden
+
+    if abis() is None:
+        return f"no table of system calls for {platform.machine()}", "use --tracer strace"
+    return ("this machine forbids ptrace", "set kernel.yama.ptrace_scope to 1") if forbidden() else ("", "")
+
+
+_IN_ORDER: tuple[tuple[TracerName, Callable[[], tuple[str, str]]], ...] = (
+    (TracerName.EBPF, _ebpf),
+    (TracerName.NOTIFY, _notify),
+    (TracerName.PTRACE, _ptrace),
+    (TracerName.STRACE, lambda: ("", "")),
+)
+"""The fastest first, each with its (obstacle, remedy) on this machine."""
+
+
+def candidates() -> tuple[Candidate, ...]:
+    """Every tracer, the fastest first, with what keeps it from being used here."""
+    return tuple(Candidate(name, *look()) for name, look in _IN_ORDER)
+
+
+def choose() -> Chosen:
+    """The tracer to learn with."""
+    passed = []
+    for name, look in _IN_ORDER:
+        obstacle, _ = look()
+        if not obstacle:
+            break
+        if name is not TracerName.EBPF:  # which is for root: that others go without it is nothing to report
+            passed.append(f"{name} could not be used: {obstacle}")
+    return Chosen(name, "; ".join(passed))

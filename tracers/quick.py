@@ -1,0 +1,91 @@
+"""The calls that programs make most, all of which only look something up: what to ask to know how they will end.
+
+One faccessat2(2) of ours tells whether such a call will end as an equal one did before; the rest is asked once for each
+path and answer.
+"""
+
+import errno
+import os
+import stat
+
+from tracers.calls import AT_SYMLINK_NOFOLLOW
+from tracers.deduction import kind_error
+from tracers.entry import Plan
+from tracers.tracee import Task
+
+_STATS = frozenset({"stat", "lstat", "newfstatat", "statx", "statfs", "stat64", "lstat64", "fstatat64", "statfs64"})
+_MODE_AT = {"access": 1, "faccessat": 2, "faccessat2": 2}
+_OPENS = frozenset({"open", "openat"})
+_READLINKS = frozenset({"readlink", "readlinkat"})
+_NOFOLLOW = frozenset({"lstat", "lstat64"}) | _READLINKS
+_MODES = (os.R_OK, os.W_OK, os.R_OK | os.W_OK, os.R_OK | os.W_OK)  # by O_ACCMODE
+_NOT_FOUND = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+
+
+class Quick:
+    """How to ask for one call. ``path``, ``dirfd`` and ``flags`` are argument indices, -1 where there is none."""
+
+    __slots__ = ("_asked", "_mode_at", "dirfd", "flags", "number", "opens", "path", "plan")
+
+    def __init__(self, number: int, plan: Plan) -> None:
+        self.number = number
+        self.plan = plan
+        self.path, self.dirfd, self.flags = plan.path, plan.dirfd, plan.number
+        self.opens = plan.name in _OPENS
+        self._mode_at = _MODE_AT.get(plan.name, -1)
+        self._asked: dict[tuple[int, int], tuple[int, bool]] = {}
+
+    def question(self, args: tuple[int, ...], flags: int) -> tuple[int, bool]:
+        """(what to ask access(2) for, whether a final link is not followed)."""
+        mode = args[self._mode_at] if self._mode_at >= 0 else 0
+        found = self._asked.get((flags, mode))
+        if found is None:
+            if len(self._asked) > 1000:
+                self._asked.clear()
+            found = self._asked[flags, mode] = self._question(flags, mode)
+        return found
+
+    def _question(self, flags: int, mode: int) -> tuple[int, bool]:
+        if not self.opens:
+            return mode & 7, self.plan.name in _NOFOLLOW or bool(self.plan.number >= 0 and flags & AT_SYMLINK_NOFOLLOW)
+        if flags & os.O_PATH:
+            return os.F_OK, bool(flags & os.O_NOFOLLOW)
+        wanted = _MODES[flags & os.O_ACCMODE] | (os.W_OK if flags & os.O_TRUNC else 0)
+        return wanted, bool(flags & (os.O_NOFOLLOW | os.O_EXCL))
+
+    def answer(self, code: int, at: bytes, flags: int, nofollow: bool, task: Task) -> tuple[int, bytes | None] | None:
+        """(outcome, kernel's name of what it opens) of a call of which we were told ``code``; None if it takes more."""
+        if self.opens:
+            if flags & (os.O_CREAT | _TMPFILE) or (code and code not in _NOT_FOUND):
+                return None
+            return (code, None) if code else _open(at, flags, nofollow, task)
+        if code or self.plan.name not in _READLINKS:
+            return code, None
+        try:
+            return (0 if stat.S_ISLNK(os.lstat(at).st_mode) else errno.EINVAL), None
+        except OSError as problem:
+            return problem.errno or errno.ENOENT, None
+
+
+_TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
+
+
+def quick(known: dict[int, Plan]) -> dict[int, Quick]:
+    """Those among the traced calls, by number."""
+    names = _STATS | _OPENS | _READLINKS | _MODE_AT.keys()
+    return {number: Quick(number, plan) for number, plan in known.items() if plan.name in names}
+
+
+def _open(at: bytes, flags: int, nofollow: bool, task: Task) -> tuple[int, bytes | None] | None:
+    try:
+        fd = os.open(at, os.O_PATH | os.O_CLOEXEC | (os.O_NOFOLLOW if nofollow else 0))
+    except OSError:
+        return None
+    try:
+        code = kind_error(os.fstat(fd), flags, task)
+        name = None if code else os.readlink(b"/proc/self/fd/%d" % fd)
+    finally:
+        os.close(fd)
+    if name is not None and name.startswith(b"/proc/%d/" % os.getpid()):
+        return None  # the lookup ended in our own process
+    return code, name
