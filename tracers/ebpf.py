@@ -13,13 +13,10 @@ import gc
 import os
 import platform
 import select
-import signal
-import time
 
 from tracers.abi import I386, X86_64, Abi, call_number
 from tracers.bpf_object import PACKAGES, BpfObject, cached, compiler, library, object_bytes
 from tracers.calls import CONTEXT, RESOLUTION_CHANGES
-from tracers.descendants import LINGER_SECONDS
 from tracers.ebpf_records import (
     BASE_DELETED,
     CALL,
@@ -48,8 +45,8 @@ from tracers.ebpf_records import (
 )
 from tracers.entry import Entry, Plan, acts_on_descriptor, plans, read_general
 from tracers.events import Memory, Opaque, Sink
-from tracers.job import Foreground, SignalRelay
-from tracers.keeper import Keeper, Said
+from tracers.job import SignalRelay
+from tracers.keeper import Keeper
 from tracers.launch import Launch
 from tracers.listener import Listener, ListenerFilter
 from tracers.lookups import MOVES, REMOVES
@@ -58,9 +55,9 @@ from tracers.report import INTERRUPTED, Report
 from tracers.ring import Ring
 from tracers.roots import Roots
 from tracers.seccomp import LISTENS, Action, program
-from tracers.supervision import take
+from tracers.supervision import Course, take
 from tracers.tracee import Task, descriptor_path, read_string, thread_group, working_directory
-from tracers.tracer import Command, TraceEnd, TracerError, TracerName, exit_status, launch_status
+from tracers.tracer import Command, TraceEnd, TracerError, TracerName, launch_status
 
 POLL_SECONDS = 0.01
 """How often the ring is emptied while records come: at a million a second it is then a tenth full."""
@@ -143,9 +140,6 @@ class EbpfTracer:
         self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY, free=PASSING))
         self._tasks: dict[int, Task] = {}
         self._calls = self._lost = self._unfinished = 0
-        self._status: int | None = None
-        self._deadline: float | None = None
-        self._lingering: tuple[str, ...] = ()
         self._notes: set[str] = set()
         self._changing: set[int] = set()
 
@@ -168,16 +162,16 @@ class EbpfTracer:
             undo.callback(self._roots.close)
             self._report = Report(self._tasks, main, sink, self._roots.prefix)
             relay = SignalRelay(launch.pid)
+            course = Course(launch.pid, keeper, relay)
             collected = gc.isenabled()
             gc.disable()
             try:
                 with relay:
-                    self._relay = relay
                     launch.release()
                     listener = take(self._filter, launch.pid, keeper)
                     if listener is not None:
                         undo.callback(listener.close)
-                        self._loop(listener)
+                        self._loop(listener, course)
             finally:
                 if collected:
                     gc.enable()
@@ -185,23 +179,22 @@ class EbpfTracer:
                     known.forget_memory()
             repeated, dropped, control_dropped = _counts(bpf)
         launch_errno = launch.outcome()
-        status = self._status if self._status is not None else 128 + signal.SIGKILL
         if dropped or control_dropped:
             self._notes.add("the program made calls faster than they could be read: some were not recorded")
         return TraceEnd(
-            status=launch_status(launch_errno) if launch_errno else status,
+            status=launch_status(launch_errno) if launch_errno else course.status,
             launch_errno=launch_errno,
             calls=self._calls + repeated,
             lost=self._lost + dropped + control_dropped,
             unfinished=self._unfinished,
-            lingering=self._lingering,
+            lingering=course.lingering,
             interrupted=relay.interrupted,
             notes=tuple(sorted(self._notes)),
         )
 
     # --- waiting
 
-    def _loop(self, listener: Listener) -> None:
+    def _loop(self, listener: Listener, course: Course) -> None:
         """Until the command and everything that it started has ended."""
         keeper_fd, listener_fd = self._keeper.fd, listener.fd
         poll = select.poll()
@@ -212,34 +205,17 @@ class EbpfTracer:
         while not over:
             for descriptor, what in poll.poll(pause * 1000):
                 if descriptor == keeper_fd:
-                    over = not self._hear()
+                    over = not course.hear()
                 elif what & select.POLLIN:
                     self._held(listener)
                 else:
                     poll.unregister(listener_fd)  # nobody is left who could call
             pause = POLL_SECONDS if self._drain() else IDLE_SECONDS
-            self._end_what_lingers()
+            course.end_what_lingers(self._left)
 
-    def _hear(self) -> bool:
-        """What the keeper says; False at the end of everything."""
-        for report in self._keeper.reports():
-            if report is None:
-                return False
-            if report.said is Said.SIGNALLED:
-                self._relay.seen(report.value)
-            elif report.said is Said.STOPPED:
-                Foreground.follow_stop(report.value)
-            elif report.said is Said.ENDED:
-                self._status = exit_status(report.value)
-                self._deadline = time.monotonic() + LINGER_SECONDS
-        return True
-
-    def _end_what_lingers(self) -> None:
-        if self._deadline is None or time.monotonic() < self._deadline:
-            return
-        self._lingering = tuple(sorted({self.programs[task.program].label for task in self._tasks.values()}))
-        self._keeper.kill()
-        self._deadline = None
+    def _left(self) -> list[str]:
+        """Labels of what the command left behind."""
+        return [self.programs[task.program].label for task in self._tasks.values()]
 
     # --- calls that wait
 

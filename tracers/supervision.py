@@ -1,12 +1,17 @@
-"""Taking over the listener of a command that a keeper forked."""
+"""A command that a keeper forked: taking over its listener, and following what becomes of it."""
 
 import errno
 import os
+import signal
+import time
+from collections.abc import Callable, Iterable
 
-from tracers.keeper import Keeper
+from tracers import descendants
+from tracers.job import Foreground, SignalRelay
+from tracers.keeper import Keeper, Said
 from tracers.listener import Listener, ListenerFilter, borrow, wake_synchronously
 from tracers.permission import not_permitted
-from tracers.tracer import TracerError
+from tracers.tracer import TracerError, exit_status
 
 
 def take(code: ListenerFilter, pid: int, keeper: Keeper) -> Listener | None:
@@ -36,3 +41,53 @@ def take(code: ListenerFilter, pid: int, keeper: Keeper) -> Listener | None:
     wake_synchronously(listener.fd)
     code.taken()
     return listener
+
+
+class Course:
+    """How a command goes on after its start, as its keeper tells.
+
+    ``status``: as a shell has it, once it is known. ``lingering``: labels of what outlived the command and was ended.
+    """
+
+    def __init__(self, pid: int, keeper: Keeper, relay: SignalRelay) -> None:
+        self._pid = pid
+        self._keeper = keeper
+        self._relay = relay
+        self._deadline: float | None = None
+        self.status = 128 + signal.SIGKILL
+        self.lingering: tuple[str, ...] = ()
+
+    @property
+    def ending(self) -> bool:
+        """Whether the command has ended, and what it left behind has still time to."""
+        return self._deadline is not None
+
+    def hear(self) -> bool:
+        """Follow what the keeper says; False at the end of everything."""
+        for report in self._keeper.reports():
+            if report is None:
+                return False
+            if report.said is Said.SIGNALLED:
+                self._relay.seen(report.value)
+            elif report.said is Said.STOPPED and _is_stopped(self._pid):  # else both were, and were continued
+                Foreground.follow_stop(report.value)
+            elif report.said is Said.ENDED:
+                self.status = exit_status(report.value)
+                self._deadline = time.monotonic() + descendants.LINGER_SECONDS
+        return True
+
+    def end_what_lingers(self, labels: Callable[[], Iterable[str]]) -> None:
+        """When its time is over, have the keeper kill what is left; ``labels`` says of what programs that is."""
+        if self._deadline is None or time.monotonic() < self._deadline:
+            return
+        self.lingering = tuple(sorted(set(labels())))
+        self._keeper.kill()
+        self._deadline = None
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"T"
+    except OSError:
+        return False
