@@ -175,6 +175,8 @@ def _open(caller: Caller) -> Verdict:
     if flags & OPEN_TMPFILE == OPEN_TMPFILE:
         return Verdict(site.check() or (0 if _is_directory(site) else errno.ENOTDIR) or site.check(_W_X))
     code = site.check(nofollow=nofollow)
+    if flags & os.O_CREAT and site.slashed and (code or not _is_directory(site)):
+        return Verdict(_no_directory(site.parent()) or errno.EISDIR)
     if code == errno.ENOENT and flags & os.O_CREAT:
         directory, there = site.parent(), site.stat(nofollow=True)
         if there is not None and not nofollow and not caller.task.root:
@@ -279,19 +281,34 @@ def _is_directory(site: Site) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
+def _no_directory(site: Site) -> int:
+    """Why there is no directory, 0 if there is one."""
+    code = site.check()
+    return code or (0 if _is_directory(site) else errno.ENOTDIR)
+
+
+def _no_way(directory: Site) -> int:
+    """Why no name can be looked up in a directory, 0 if one can."""
+    return _no_directory(directory) or directory.check(os.X_OK)
+
+
 def _may_create_in(directory: Site) -> int:
-    code = directory.check()
+    code = _no_directory(directory)
     if code:
         return code
     status = directory.stat()
-    if status is None or not stat.S_ISDIR(status.st_mode):
-        return errno.ENOTDIR
-    return directory.check(_W_X) if status.st_nlink else errno.ENOENT  # the latter was removed itself
+    removed = status is not None and not status.st_nlink
+    return errno.ENOENT if removed else directory.check(_W_X)
 
 
-def _make(site: Site) -> Verdict:
+def _make(site: Site, *, directory: bool = False) -> Verdict:
     """A name that must not be there."""
-    code = site.check(nofollow=True)
+    plain = site.plain()
+    if site.slashed and not plain.check(nofollow=True):
+        return Verdict(errno.EEXIST)
+    if site.slashed and not directory:
+        return Verdict(_no_directory(site.parent()) or errno.ENOENT)
+    code = plain.check(nofollow=True)
     if code != errno.ENOENT:
         return Verdict(code or errno.EEXIST)
     code = _may_create_in(site.parent())
@@ -300,7 +317,7 @@ def _make(site: Site) -> Verdict:
 
 def _mkdir(caller: Caller) -> Verdict:
     site = caller.argument(nofollow=True)
-    return Verdict(site) if isinstance(site, int) else _make(site)
+    return Verdict(site) if isinstance(site, int) else _make(site, directory=caller.plan.name.startswith("mkdir"))
 
 
 def _mknod(caller: Caller) -> Verdict:
@@ -325,6 +342,7 @@ def _remove(caller: Caller) -> Verdict:
     site = caller.argument(nofollow=True)
     if isinstance(site, int):
         return Verdict(site)
+    slashed, site = site.slashed, site.plain()
     code = site.check(nofollow=True)
     status = site.stat(nofollow=True)
     if code or status is None:
@@ -339,7 +357,8 @@ def _remove(caller: Caller) -> Verdict:
             code = errno.EBUSY  # something is mounted there
         code = code or (errno.ENOTEMPTY if site.entries() else 0)
     else:
-        code = _may_remove(site, caller) or (errno.EISDIR if directory else 0)
+        code = errno.ENOTDIR if slashed and not directory else 0
+        code = code or _may_remove(site, caller) or (errno.EISDIR if directory else 0)
     return Verdict(code) if code else Verdict(0, lambda: _identity(site) != _id(status))
 
 
@@ -359,14 +378,17 @@ def _rename(caller: Caller) -> Verdict:
             return Verdict(site)
     assert isinstance(old, Site) and isinstance(new, Site)
     flags = caller.number if caller.plan.name == "renameat2" else 0
+    slashed = old.slashed or new.slashed
+    old, new = old.plain(), new.plain()
     source, target = old.stat(nofollow=True), new.stat(nofollow=True)
     above_old, above_new = old.parent().stat(), new.parent().stat()
-    for site, above in ((old, above_old), (new, above_new)):
-        if above is None:
-            return Verdict(site.parent().check() or errno.ENOENT)
-    assert above_old is not None and above_new is not None
+    code = _no_way(old.parent()) or _no_way(new.parent())
+    if code or above_old is None or above_new is None:
+        return Verdict(code or errno.ENOENT)
     if above_old.st_dev != above_new.st_dev:
         return Verdict(errno.EXDEV)
+    if {old.last, new.last} & {b".", b".."}:
+        return Verdict(errno.EBUSY)
     if source is None:
         return Verdict(old.check(nofollow=True) or errno.ENOENT)
     if target is None and new.check(nofollow=True) != errno.ENOENT:
@@ -375,6 +397,10 @@ def _rename(caller: Caller) -> Verdict:
         return Verdict(errno.EEXIST)
     if flags & RENAME_EXCHANGE and target is None:
         return Verdict(errno.ENOENT)
+    if slashed and not stat.S_ISDIR(source.st_mode):
+        return Verdict(errno.ENOTDIR)
+    if stat.S_ISDIR(source.st_mode) and _is_within(new.parent(), old):
+        return Verdict(errno.EINVAL)
     code = _may_remove(old, caller) or (_may_remove(new, caller) if target else _may_create_in(new.parent()))
     if code:
         return Verdict(code)
@@ -391,8 +417,6 @@ def _rename(caller: Caller) -> Verdict:
             return Verdict(errno.EISDIR)
         if onto_directory and new.entries():
             return Verdict(errno.ENOTEMPTY)
-    if stat.S_ISDIR(source.st_mode) and target is None and _is_within(new.parent(), old):
-        return Verdict(errno.EINVAL)
     return Verdict(0, lambda: _identity(new) == before)
 
 
@@ -429,7 +453,7 @@ def _link(caller: Caller) -> Verdict:
 # --- changing attributes
 
 
-def _change(caller: Caller, need: int = 0) -> Verdict | tuple[Site, os.stat_result]:
+def _change(caller: Caller) -> Verdict | tuple[Site, os.stat_result]:
     """What must hold for every change of an object: it is there, on a file system that can be written."""
     nofollow = caller.plan.name in _NOFOLLOW or bool(caller.number & AT_SYMLINK_NOFOLLOW and caller.plan.number >= 0)
     site = caller.argument(nofollow=nofollow)
@@ -440,17 +464,17 @@ def _change(caller: Caller, need: int = 0) -> Verdict | tuple[Site, os.stat_resu
     if code or status is None:
         return Verdict(code or errno.ENOENT)
     code = site.check(os.W_OK, nofollow=nofollow)
-    return Verdict(code) if code == errno.EROFS or (code and need) else (site, status)
+    return Verdict(code) if code == errno.EROFS else (site, status)
 
 
 def _truncate(caller: Caller) -> Verdict:
-    found = _change(caller, os.W_OK)
+    found = _change(caller)
     if isinstance(found, Verdict):
         return found
-    _, status = found
+    site, status = found
     if stat.S_ISDIR(status.st_mode):
         return Verdict(errno.EISDIR)
-    return Verdict(0 if stat.S_ISREG(status.st_mode) else errno.EINVAL)
+    return Verdict(site.check(os.W_OK) if stat.S_ISREG(status.st_mode) else errno.EINVAL)
 
 
 def _owned(caller: Caller) -> Verdict:
@@ -506,7 +530,7 @@ def _attribute(caller: Caller) -> Verdict:
     if "get" in name or "list" in name:
         short = not code and not name.endswith("at") and 0 < size < len(found)
         return Verdict(errno.ERANGE if short else code)
-    return Verdict(code or site.check(os.W_OK, nofollow=nofollow))
+    return Verdict(site.check(os.W_OK, nofollow=nofollow) or code)
 
 
 def _ftruncate(caller: Caller) -> Verdict:

@@ -132,6 +132,15 @@ class Site:
         except OSError:
             return None
 
+    @property
+    def slashed(self) -> bool:
+        """Whether slashes stand behind it, so that it must be a directory."""
+        return self.name.endswith(b"/")
+
+    def plain(self) -> "Site":
+        """The same without slashes behind it."""
+        return Site(self.name.rstrip(b"/") or b"/", self.fd, error=self.error) if self.slashed else self
+
     def parent(self) -> "Site":
         """The directory that the name is in."""
         return Site(_split(self.name)[0], self.fd, error=self.error)
