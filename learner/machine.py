@@ -58,13 +58,16 @@ def capabilities() -> list[Capability]:
 
 def _tracer() -> Capability:
     from tracers.choice import candidates
+    from tracers.tracer import TracerName
 
     found = candidates()
     chosen = next(each for each in found if not each.obstacle)
     passed = found[: found.index(chosen)]
     why = "".join(f"; {each.name} could not be used: {each.obstacle}" for each in passed)
     detail = f"auto learns with {chosen.name}, verifies and diagnoses with ptrace{why}"
-    return Capability("tracer", State.LIMITED if passed else State.YES, detail, "; ".join(p.remedy for p in passed))
+    limited = any(each.name is not TracerName.EBPF for each in passed)  # that one is for root
+    state = State.LIMITED if limited else State.YES
+    return Capability("tracer", state, detail, "; ".join(each.remedy for each in passed))
 
 
 def _ptrace() -> Capability:

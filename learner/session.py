@@ -71,6 +71,10 @@ def make_tracer(name: TracerName) -> Tracer:
             from tracers.strace import StraceTracer
 
             return StraceTracer()
+        if name is TracerName.EBPF:
+            from tracers.ebpf import EbpfTracer
+
+            return EbpfTracer()
         if name is TracerName.NOTIFY:
             from tracers.notify import NotifyTracer
 

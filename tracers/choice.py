@@ -25,10 +25,17 @@ class Candidate(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """``reason``: why it is none of the faster ones, empty if it is the fastest."""
+    """``reason``: why it is none of the faster ones, empty if it is the fastest that needs no privilege, or faster."""
 
     name: TracerName
     reason: str
+
+
+def _ebpf() -> tuple[str, str]:
+    from tracers.ebpf import available
+
+    obstacle = available()
+    return (obstacle, "run sbx as root, with clang and libbpf-dev installed") if obstacle else ("", "")
 
 
 def _notify() -> tuple[str, str]:
@@ -60,6 +67,7 @@ def _ptrace() -> tuple[str, str]:
 
 
 _IN_ORDER: tuple[tuple[TracerName, Callable[[], tuple[str, str]]], ...] = (
+    (TracerName.EBPF, _ebpf),
     (TracerName.NOTIFY, _notify),
     (TracerName.PTRACE, _ptrace),
     (TracerName.STRACE, lambda: ("", "")),
@@ -87,5 +95,6 @@ def choose(*, seeing: bool = False) -> Chosen:
         obstacle, _ = look()
         if not obstacle:
             break
-        passed.append(f"{name} could not be used: {obstacle}")
+        if name is not TracerName.EBPF:  # which is for root: that others go without it is nothing to report
+            passed.append(f"{name} could not be used: {obstacle}")
     return Chosen(name, "; ".join(passed))

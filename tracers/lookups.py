@@ -26,6 +26,13 @@ def leads_elsewhere(call: str, flags: int, names: Sequence[bytes], links: Contai
     return _last(names[-1]) in links or any(_redirects(name) for name in moved)
 
 
+def may_lead_elsewhere(call: str, flags: int, names: Sequence[bytes], links: Container[str]) -> bool:
+    """The same of a call that has not been made yet; true also for some that then change nothing."""
+    if call in MOVES and names and _last(names[-1]) in links:
+        return True
+    return leads_elsewhere(call, flags, names[::-1], links)  # what is moved is still where it was
+
+
 def _last(name: bytes) -> str:
     return os.fsdecode(name.rstrip(b"/").rpartition(b"/")[2])
 

@@ -13,10 +13,8 @@ import gc
 import os
 import resource
 import select
-import signal
-import time
 
-from tracers import descendants, offspring
+from tracers import offspring
 from tracers.abi import X32_BIT, abis, call_number, takes_x32
 from tracers.caller import Caller, descriptor
 from tracers.calls import AT_SYMLINK_NOFOLLOW, CONTEXT
@@ -24,18 +22,18 @@ from tracers.deduction import deduce
 from tracers.entry import acts_on_descriptor, plans, read_general
 from tracers.events import Memory, Opaque, Sink
 from tracers.images import Images, image_of
-from tracers.job import Foreground, SignalRelay, is_stopped
-from tracers.keeper import Keeper, Said
+from tracers.job import SignalRelay
+from tracers.keeper import Keeper
 from tracers.launch import Launch
-from tracers.listener import Listener, ListenerFilter, borrow, wake_synchronously
-from tracers.permission import not_permitted
+from tracers.listener import Listener, ListenerFilter
 from tracers.programs import LAUNCHER, ProgramTable
 from tracers.quick import quick
 from tracers.report import MAX_SEEN, Report, root_of
 from tracers.seccomp import LISTENS, Action, program
 from tracers.site import AT_FDCWD, check, visible_at
+from tracers.supervision import Course, take
 from tracers.tracee import PATH_MAX, Task, descriptor_path, read_string, thread_group, working_directory
-from tracers.tracer import Command, TraceEnd, TracerError, TracerName, exit_status, launch_status
+from tracers.tracer import Command, TraceEnd, TracerError, TracerName, launch_status
 from tracers.unsettled import Execing, Unsettled, Waiting
 
 _FEW_TASKS = 256
@@ -68,11 +66,8 @@ class NotifyTracer:
         self._images = Images()
         self._calls = self._lost = self._unfinished = 0
         self._main = 0
-        self._status: int | None = None
         self._notes: set[str] = set()
         self._user = os.geteuid()
-        self._deadline: float | None = None
-        self._lingering: tuple[str, ...] = ()
 
     def run(self, command: Command, sink: Sink) -> TraceEnd:
         """See :class:`~tracers.tracer.Tracer`."""
@@ -81,16 +76,15 @@ class NotifyTracer:
         task = Task(launch.pid, launch.pid, self._launcher)
         self._report = Report(self._tasks, task, sink)
         self._unsettled = Unsettled(self._report, self._tasks, self.programs, self._images, self._note)
-        self._main = launch.pid
         relay = SignalRelay(launch.pid)
+        self._course = course = Course(launch.pid, keeper, relay)
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         collected = gc.isenabled()
         gc.disable()
         try:
             with relay:
-                self._relay = relay
                 launch.release()
-                listener = self._take(launch.pid)
+                listener = take(self._filter, launch.pid, keeper)
                 if listener is not None:
                     # One open memory file a task; raised after the fork, so that the program keeps its own limit.
                     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
@@ -108,49 +102,23 @@ class NotifyTracer:
                 known.forget_memory()
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         launch_errno = launch.outcome()
-        status = self._status if self._status is not None else 128 + signal.SIGKILL
         return TraceEnd(
-            status=launch_status(launch_errno) if launch_errno else status,
+            status=launch_status(launch_errno) if launch_errno else course.status,
             launch_errno=launch_errno,
             calls=self._calls,
             lost=self._lost,
             unfinished=self._unfinished,
-            lingering=self._lingering,
+            lingering=course.lingering,
             interrupted=relay.interrupted,
             notes=tuple(sorted(self._notes)),
             deduced=True,
         )
 
-    def _take(self, pid: int) -> Listener | None:
-        """The command's listener; None if it failed before, which :meth:`Launch.outcome` tells."""
-        number = self._filter.number()
-        if number == -errno.EBUSY:
-            self._filter.abandon()
-            raise TracerError(
-                "another supervisor already takes the notifications of this process (a container, or sbx itself)",
-                "use --tracer ptrace",
-            )
-        if number < 0:
-            self._filter.abandon()
-            raise TracerError(f"seccomp refused a listener: {os.strerror(-number)}", "use --tracer ptrace")
-        if number == 0:
-            self._filter.abandon()
-            return None
-        try:
-            listener = Listener(borrow(pid, number))
-        except OSError as problem:
-            self._filter.abandon()
-            raise not_permitted(problem.errno or errno.EPERM) from None
-        self._keeper.hold(number)
-        wake_synchronously(listener.fd)
-        self._filter.taken()
-        return listener
-
     # --- the loop
 
     def _loop(self, listener: Listener) -> None:
         """The hot loop: no work beyond reading the call, repeating its lookup and one set lookup."""
-        self._listener = listener
+        self._listener, course = listener, self._course
         receive, resume, tasks, quickly = listener.receive, listener.resume, self._tasks, self._quick
         native, known, cwds, unsettled = self._native.audit_arch, self._report.seen, self._report.cwds, self._unsettled
         access, report_fd, listener_fd = os.access, self._keeper.fd, listener.fd
@@ -159,15 +127,15 @@ class NotifyTracer:
         poll.register(report_fd, select.POLLIN)
         ready = poll.poll
         while True:
-            timeout = unsettled.patience() if unsettled.waiting or self._deadline is not None else None
+            timeout = unsettled.patience() if unsettled.waiting or course.ending else None
             found = ready(timeout)
             if not found:
                 unsettled.look_again()
-                self._end_what_lingers()
+                course.end_what_lingers(self._left)
                 continue
             for fd, _event in found:
                 if fd == report_fd:
-                    if not self._hear():
+                    if not course.hear():
                         unsettled.give_up()
                         return
                     continue
@@ -234,28 +202,10 @@ class NotifyTracer:
                     known.clear()
                 known.add(key)
 
-    def _hear(self) -> bool:
-        """What the keeper says; False at the end of everything."""
-        for report in self._keeper.reports():
-            if report is None:
-                return False
-            if report.said is Said.SIGNALLED:
-                self._relay.seen(report.value)
-            elif report.said is Said.STOPPED and is_stopped(self._main):  # else both were, and were continued
-                Foreground.follow_stop(report.value)
-            elif report.said is Said.ENDED:
-                self._status = exit_status(report.value)
-                self._deadline = time.monotonic() + descendants.LINGER_SECONDS
-        return True
-
-    def _end_what_lingers(self) -> None:
-        if self._deadline is None or time.monotonic() < self._deadline:
-            return
-        if not self._lingering:
-            left = [self._tasks.get(pid) or self._adopt(pid) for pid in offspring.descendants(self._keeper.pid)]
-            self._lingering = tuple(sorted({self.programs[task.program].label for task in left}))
-        self._keeper.kill()
-        self._deadline = None
+    def _left(self) -> list[str]:
+        """Labels of what the command left behind."""
+        left = [self._tasks.get(pid) or self._adopt(pid) for pid in offspring.descendants(self._keeper.pid)]
+        return [self.programs[task.program].label for task in left]
 
     # --- one call
 

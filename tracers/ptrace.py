@@ -5,7 +5,6 @@ call with an equal result that the sink called repeatable is only counted. The p
 which the kernel asks of an ordinary user's filter, so setuid programs keep the user's rights.
 """
 
-import errno
 import gc
 import os
 import resource
@@ -24,7 +23,7 @@ from tracers.job import Foreground, SignalRelay
 from tracers.launch import Launch
 from tracers.permission import not_permitted
 from tracers.programs import LAUNCHER, ProgramTable
-from tracers.report import Report, root_of
+from tracers.report import INTERRUPTED, Report, root_of
 from tracers.requests import SECCOMP_STOP, SYSCALL_STOP
 from tracers.seccomp import program
 from tracers.tracee import (
@@ -42,10 +41,6 @@ SPINS = 1000
 
 Most of a stop's cost is waking a tracer that sleeps, from another CPU. Measured on 2 cores: asking instead saves up to
 half of the run time where the cores are idle, and neither saves nor costs where something keeps them awake."""
-
-_INTERRUPTED = {-512: -errno.EINTR, -514: -errno.EINTR, -516: -errno.EINTR, -513: None}
-"""ERESTART*, linux/errno.h: a signal came. The program sees EINTR or the kernel runs the call again, which cannot be
-told apart here; both got as far as the object itself. ERESTARTNOINTR (513) is always run again."""
 
 _CREATES = os.O_CREAT
 _NEW_TASK = frozenset({PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE})
@@ -124,7 +119,7 @@ class PtraceTracer:
         wait, tasks, native, simple_plans = os.waitpid, self._tasks, self._native.audit_arch, self._plans
         entry_of, result_of = requests.syscall_entry, requests.syscall_result
         resume, to_exit = requests.resume, requests.resume_to_exit
-        seen, cwds, interrupted = self._report.seen, self._report.cwds, _INTERRUPTED
+        seen, cwds, interrupted = self._report.seen, self._report.cwds, INTERRUPTED
         give_way = os.sched_yield
         poll, spins = WALL | os.WNOHANG, range(SPINS if len(os.sched_getaffinity(0)) > 1 else 0)
         while True:

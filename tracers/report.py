@@ -1,13 +1,21 @@
 """What a loop that sees calls one by one tells the sink, and what it must forget when a call changes lookups."""
 
+import errno
+from collections.abc import Callable
+from typing import Any
+
 from tracers.calls import AT_REMOVEDIR, RESOLUTION_CHANGES, events
 from tracers.entry import Entry, Plan, simple_call
 from tracers.events import Event, Opaque, Operation, Sink
-from tracers.lookups import MOVES, REMOVES, leads_elsewhere
+from tracers.lookups import MOVES, REMOVES, leads_elsewhere, may_lead_elsewhere
 from tracers.tracee import Task, mount_namespace, root_directory, visible
 
 MAX_SEEN = 200_000
 """Calls remembered as known; more are forgotten, which costs time and not correctness."""
+
+INTERRUPTED = {-512: -errno.EINTR, -514: -errno.EINTR, -516: -errno.EINTR, -513: None}
+"""ERESTART*, linux/errno.h: a signal came. The program sees EINTR or the kernel runs the call again, which cannot be
+told apart here; both got as far as the object itself. ERESTARTNOINTR (513) is always run again."""
 
 _CHANGES_DIRECTORY = frozenset({"chdir", "fchdir"})
 _ROOTS = frozenset({"chroot", "pivot_root", "setns", "unshare"})
@@ -21,9 +29,13 @@ class Report:
     an :class:`Opaque`, or the name of a call of CONTEXT.
     """
 
-    def __init__(self, tasks: dict[int, Task], main: Task, sink: Sink) -> None:
+    def __init__(
+        self, tasks: dict[int, Task], main: Task, sink: Sink, prefix: Callable[[int], str] | None = None
+    ) -> None:
+        """``prefix``: under what a task's root directory is seen, instead of :func:`root_of`."""
         self._tasks = tasks
         self._sink = sink
+        self._prefix = prefix or root_of
         self.seen: set[object] = set()
         """Keys of calls with results whose repetition means nothing new."""
         self.cwds: dict[int, bytes] = {}
@@ -60,17 +72,19 @@ class Report:
         if name in _CHANGES_DIRECTORY:
             self.cwds.clear()
             return
-        paths, bases = (pending.text, pending.base) if isinstance(pending, Entry) else ((pending[2],), (pending[3],))
-        names = [
-            visible(task, path, base) if isinstance(path, bytes) else b""
-            for path, base in zip(paths, bases, strict=True)
-        ]
-        if leads_elsewhere(name, pending[1], names, self._sink.links()):
+        if leads_elsewhere(name, pending[1], _places(task, pending), self._sink.links()):
             self.forget()
         elif name == "rmdir" or (name == "unlinkat" and pending[1] & AT_REMOVEDIR):
             self.cwds.clear()  # of who stands in it
         if name in _ROOTS:
             self._moved(task)
+
+    def may_change(self, task: Task, entry: Entry) -> bool:
+        """Whether equal calls may mean something else after a call that has not been made yet."""
+        name = entry.plan.name
+        if name not in _CHANGING:
+            return False
+        return may_lead_elsewhere(name, entry.number, _places(task, entry), self._sink.links())
 
     def forget(self) -> None:
         """Equal calls may mean something else from now on."""
@@ -87,7 +101,15 @@ class Report:
             return
         for other in list(self._tasks.values()):
             if other.pid == task.pid:
-                other.root = root_of(other.tid)
+                other.root = self._prefix(other.tid)
+
+
+def _places(task: Task, pending: tuple[Any, ...]) -> list[bytes]:
+    """Where we find the paths of a call; ``b""`` for one that could not be read."""
+    paths, bases = (pending.text, pending.base) if isinstance(pending, Entry) else ((pending[2],), (pending[3],))
+    return [
+        visible(task, path, base) if isinstance(path, bytes) else b"" for path, base in zip(paths, bases, strict=True)
+    ]
 
 
 def root_of(tid: int) -> str:

@@ -5,8 +5,10 @@ kernel's per-filter bitmap, so they cost nothing measurable.
 """
 
 import enum
+import os
 import struct
 import termios
+from collections.abc import Container
 
 from tracers.abi import X32_BIT, Abi
 from tracers.calls import AT_EMPTY_PATH, CONTEXT, SHAPES
@@ -82,7 +84,15 @@ def _special(name: str, action: Action) -> list[_Ins] | None:
     return None
 
 
-def _table(abi: Abi, native: bool, action: Action) -> list[_Ins]:
+def _unless_creating(name: str, action: Action) -> list[_Ins] | None:
+    """Body for a call that passes unless it opens with O_CREAT; None if it always passes."""
+    flags = {"open": 1, "openat": 2}.get(name)
+    if flags is None:
+        return None
+    return [(_LD_W_ABS, 0, 0, _low(flags)), (_JSET, 0, 1, os.O_CREAT), (_RET, 0, 0, action), (_RET, 0, 0, _ALLOW)]
+
+
+def _table(abi: Abi, native: bool, action: Action, free: Container[str] = frozenset()) -> list[_Ins]:
     body: list[_Ins] = [(_LD_W_ABS, 0, 0, _NR)]
     if native:
         body += [(_JGE, 0, 1, X32_BIT), (_RET, 0, 0, action)]
@@ -92,20 +102,31 @@ def _table(abi: Abi, native: bool, action: Action) -> list[_Ins]:
         if name not in SHAPES and name not in CONTEXT and not foreign and not listens:
             continue
         special = _special(name, action) if native else None
+        if name in free:
+            special = _unless_creating(name, action)
+            if special is None:
+                continue
         inner = special or [(_RET, 0, 0, action)]
         body += [(_JEQ, 0, len(inner), number), *inner]
     return [*body, (_RET, 0, 0, _ALLOW)]
 
 
-def program(native: Abi, foreign: Abi, action: Action = Action.TRACE) -> bytes:
+def program(
+    native: Abi,
+    foreign: Abi,
+    action: Action = Action.TRACE,
+    *,
+    free: Container[str] = frozenset(),
+) -> bytes:
     """The filter as packed ``struct sock_filter``: traced calls of ``native`` and ``foreign`` stop, all others pass.
 
     ``action`` is how they stop. With a listener so do attempts to make another, of which only one can be.
 
-    Every call of an architecture that has no table stops, so that it can be recorded at least by number.
+    Every call of an architecture that has no table stops, so that it can be recorded at least by number. ``free``:
+    traced calls of ``native`` that pass all the same, unless they open with O_CREAT.
     """
     other = _table(foreign, native=False, action=action) if foreign.names else [(_RET, 0, 0, action)]
-    own = _table(native, native=True, action=action)
+    own = _table(native, native=True, action=action, free=free)
     # The own table is longer than a jump reaches (255): the foreign one stands first, behind an inverted test.
     hop: list[_Ins] = [(_LD_W_ABS, 0, 0, _ARCH), (_JEQ, 1, 0, native.audit_arch), (0x05, 0, 0, len(own))]
     code = [*hop, *own, (_JEQ, 1, 0, foreign.audit_arch), (_RET, 0, 0, action), *other]

@@ -19,6 +19,7 @@ class TracerName(enum.StrEnum):
     NOTIFY = "notify"
     PTRACE = "ptrace"
     STRACE = "strace"
+    EBPF = "ebpf"
     SEATBELT = "seatbelt"
 
 

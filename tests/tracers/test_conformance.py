@@ -23,7 +23,8 @@ from programs import names
 from learner.access import Meaning, meaning
 from learner.recorder import Recorder
 from learner.trace import Header, Trace
-from tracers import strace
+from tracers import ebpf, strace
+from tracers.ebpf import EbpfTracer
 from tracers.events import Operation
 from tracers.notify import NotifyTracer
 from tracers.ptrace import PtraceTracer
@@ -139,6 +140,13 @@ def of_our_own(name: str, oracle: set[Happened]) -> set[Happened]:
     return oracle
 
 
+def watching(name: str, oracle: set[Happened]) -> set[Happened]:
+    """What a tracer must say that neither uses ptrace nor sees a ring."""
+    if name == "nested_ptrace":
+        return {x._replace(outcome=0) if x.operation == "ptrace" else x for x in oracle}
+    return of_our_own(name, oracle)
+
+
 def deduced(name: str, oracle: set[Happened]) -> set[Happened]:
     """What a tracer must say that does not see outcomes: what one of ours says, but for what needs no lookup."""
     wanted = of_our_own(name, oracle)
@@ -175,6 +183,7 @@ class Subject(NamedTuple):
 SUBJECTS = {
     "notify": Subject(NotifyTracer, deduced, reached),
     "ptrace": Subject(PtraceTracer, of_our_own),
+    "ebpf": Subject(EbpfTracer, watching, obstacle=lambda: ebpf.available() or ""),
     "strace": Subject(StraceTracer, no_difference, lags=True),
 }
 

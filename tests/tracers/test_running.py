@@ -21,7 +21,7 @@ from terminal import Terminal
 
 from learner.session import make_tracer
 from learner.trace import read_trace
-from tracers import descendants, notify, permission, requests
+from tracers import descendants, permission, requests, supervision
 from tracers.choice import candidates
 from tracers.events import Event, Operation, PathTarget
 from tracers.job import GRACE_SECONDS
@@ -93,7 +93,7 @@ class Sink:
         return frozenset()
 
 
-@pytest.fixture(autouse=True, params=["notify", "ptrace"])
+@pytest.fixture(autouse=True, params=["ebpf", "notify", "ptrace"])
 def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     found = str(request.param)
     obstacle = next(c.obstacle for c in candidates() if c.name == found)
@@ -446,7 +446,7 @@ def test_tracing_that_is_not_permitted(
     def refused(pid: int, number: int) -> int:
         raise OSError(errno.EPERM, "")
 
-    monkeypatch.setattr(notify, "borrow", refused)
+    monkeypatch.setattr(supervision, "borrow", refused)
     with pytest.raises(TracerError, match=words) as caught:
         run("true")
     assert remedy in caught.value.remedy

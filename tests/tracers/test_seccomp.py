@@ -1,5 +1,6 @@
 """The BPF filter, on every call of every ABI."""
 
+import os
 import termios
 
 import pytest
@@ -84,3 +85,18 @@ def test_ioctl_stops_only_for_commands_that_act() -> None:
 def test_sendto_stops_for_addresses_and_possible_questions(address: int, length: int, wanted: int) -> None:
     program = seccomp.program(X86_64, I386)
     assert verdict(program, X86_64.audit_arch, 44, 3, 0x1000, length, 0, address, 16) == wanted
+
+
+def test_free_calls_pass_unless_they_create() -> None:
+    free = frozenset({"openat", "open", "stat"})
+    program = seccomp.program(X86_64, I386, seccomp.Action.NOTIFY, free=free)
+    number = {name: number for number, name in X86_64.names.items()}
+
+    def answer(name: str, *args: int) -> int:
+        return verdict(program, X86_64.audit_arch, number[name], *args)
+
+    assert answer("stat") == ALLOW
+    assert answer("openat", 0, 0, os.O_RDWR | os.O_TRUNC) == answer("open", 0, os.O_CLOEXEC) == ALLOW
+    assert answer("openat", 0, 0, os.O_CREAT | os.O_EXCL) == answer("open", 0, os.O_CREAT) == seccomp.Action.NOTIFY
+    assert answer("rename") == answer("creat") == seccomp.Action.NOTIFY
+    assert answer("exit_group") == answer("exit") == ALLOW  # a delayed end changes what programs do
