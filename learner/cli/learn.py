@@ -1,17 +1,13 @@
 """``sbx learn``: watch a command, write its profile, prove it."""
 
-import errno
 import os
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import click
-import msgspec
 
-from learner import history, temporary
-from learner.audit.brokers import brokers
+from learner import temporary
 from learner.cli.options import (
     TRACERS,
     VERIFICATIONS,
@@ -21,33 +17,16 @@ from learner.cli.options import (
     enforcer_options,
     log_options,
 )
+from learner.cli.sources import floor_for, from_logs, from_runs, from_traces
 from learner.command import find
-from learner.derivation import Derived, Scale, add_found
+from learner.derivation import Scale
 from learner.enforcers.choice import check_items
-from learner.errors import InputFileError, MachineError, NotExecutable, NotFound, SbxError, UsageError
-from learner.exposure import with_exposure
-from learner.findings import Result, findings
-from learner.floor import Floor, find_floor
-from learner.interpreters import interpreters
-from learner.merging import news
-from learner.names import to_text
-from learner.profile import Profile, dumps, load, loads
-from learner.rebase import rebase
-from learner.session import Run, derive, repeat, union
+from learner.errors import MachineError, UsageError
+from learner.profile import load
 from learner.store import check_name, name_for, profile_path, trace_path, write_atomically
-from learner.surface import UNKNOWN, surface
-from learner.trace import Trace, encode_trace, merge, read_trace
+from learner.trace import encode_trace
 from learner.variables import Variables
-from tracers.choice import AUTO, SEEING, Chosen
-from tracers.tracer import Command, TracerName
-
-
-class _Source(NamedTuple):
-    """Where the accesses come from: runs of ``command``, or traces of earlier ones."""
-
-    trace: Trace
-    command: Command | None
-    problems: tuple[str, ...]
+from tracers.choice import AUTO
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -179,7 +158,7 @@ def learn(
         raise UsageError("--log-only, --log-home and --log-project are about a log", "give it with --from-log FILE")
     if sys.platform == "darwin" and (protect or names):
         raise MachineError("--protect and --names are made of parts of Linux", "leave them out: see docs/macos.md")
-    source = _from_logs(logs, only, log_home, log_project, command, sources or update) if logs else None
+    source = from_logs(logs, only, log_home, log_project, command, sources or update) if logs else None
     target = find(command) if not logs and (command or not sources) else None
     variables = Variables.here(target.file if target else "")
     allowed = allowed_paths(allow)
@@ -192,9 +171,10 @@ def learn(
         raise UsageError("--minimal asks the kernel, which --verify off forbids", "leave one of them out")
     if target is not None:
         temporary.use(variables.temporary)
-    by = chosen_tracer(tracer, seeing=protect)
-    floor = _floor(protect, by, target if not sources else None, variables, allowed)
-    source = source or (_from_traces(sources, target, runs, variables) if sources else None)
+    ran = target if not sources else None
+    by = chosen_tracer(tracer, seeing=protect) if ran else None
+    floor = floor_for(ran, by, variables, allowed) if protect else None
+    source = source or (from_traces(sources, target, runs, variables) if sources else None)
     if source is not None:
         variables = source.trace.header.variables
     typed = target.argv[0] if target else source.trace.header.command if source else ""
@@ -202,64 +182,28 @@ def learn(
     # Read before the run: a profile that cannot be used must not cost a session.
     existing = load(file, variables) if update and os.path.lexists(file) else None
     if source is None:
-        assert target is not None
+        assert target is not None and by is not None
         kept = trace_file or Path(trace_path(name or (existing.name if existing else name_for(typed))))
-        source = _from_runs(target, by, variables, kept, runs, existing is not None, names, floor)
+        source = from_runs(target, by, variables, kept, runs, existing is not None, names, floor)
     elif logs:
         write_atomically(str(trace_file or trace_path(name or name_for(typed))), encode_trace(source.trace))
     seconds["run"] = round(time.monotonic() - started, 3)
     # Imported here: whoever waits for the command to start should not wait for what comes after it.
-    from learner.agent_version import ask, find_agent
-    from learner.cli.verification import check
+    from learner.cli.conclusion import Subject, Wishes, conclude
+    from learner.findings import findings
 
-    started = time.monotonic()
-    found = derive(source.trace, allowed, Scale(granularity, max_grants or 0))
-    if existing is not None:
-        found = add_found(existing.policy, found)
-    seconds["policy"] = round(time.monotonic() - started, 3)
-    started = time.monotonic()
-    checked = check(
-        verify,
-        source.trace,
-        found,
-        variables,
-        source.command,
-        allowed,
-        minimize=minimal,
-        verbose=verbose,
-        by=enforcer,
-        require=require,
+    wishes = Wishes(allowed, Scale(granularity, max_grants or 0), verify, minimal, enforcer, require, asked, verbose)
+    subject = Subject(
+        name=name or name_for(typed),
+        typed=typed,
+        file=file,
+        stored=output is None,
+        existing=existing,
+        # A trace may be of other files than those that are here now.
+        target=ran,
+        floor=floor,
     )
-    seconds["verify"] = round(time.monotonic() - started, 3)
-    if checked.live is not None:
-        found = checked.live.cover
-    if checked.minimal is not None:
-        found = found._replace(policy=checked.minimal.policy)
-    foreign = source.trace.header.is_foreign
-    found = found if foreign else with_exposure(found, variables.places)
-    if floor is not None:
-        found = found._replace(gaps=tuple(sorted({*found.gaps, *floor.unmet, *floor.gaps})))
-
-    profile = _profile(name or name_for(typed), typed, source.trace, found, existing)
-    started = time.monotonic()
-    if target is not None and not sources:  # a trace may be of other files than those that are here now
-        agent = find_agent(source.trace, target.file)
-        profile = msgspec.structs.replace(profile, agent=ask(agent, source.trace, found.policy) if asked else agent)
-    seconds["versions"] = round(time.monotonic() - started, 3)
-    text = dumps(profile, variables)
-    problems = () if output is not None else _keep(name or name_for(typed), file, profile, text, variables)
-    write_atomically(file, text.encode())
-    result = Result(
-        profile=file,
-        trace=source.trace,
-        cover=found,
-        verification=checked,
-        surface=UNKNOWN if foreign else surface(found.policy, source.trace.accesses),
-        brokers=() if foreign else brokers(found.policy, source.trace.accesses, os.environ),
-        seconds=seconds,
-        problems=(*source.problems, *problems),
-        news=news(existing.policy, found.policy) if existing else None,
-    )
+    result = conclude(source, subject, wishes, variables, seconds)
     if json_file:
         from reports.summary import summary
 
@@ -268,146 +212,3 @@ def learn(
 
     show(result, verbose=verbose)
     return 1 if findings(result) else 0
-
-
-def _floor(
-    protect: bool, tracer: Chosen, target: Command | None, variables: Variables, allowed: frozenset[str]
-) -> Floor | None:
-    """What --protect masks, None without it."""
-    if not protect:
-        return None
-    if target is None:
-        raise UsageError("--protect is about a run, and none takes place", "leave out --protect or --from-trace")
-    if tracer.name not in SEEING:
-        raise UsageError(f"{tracer.name} does not see what the masks refuse", "use --tracer ptrace")
-    if tracer.name is TracerName.STRACE:
-        raise UsageError("strace cannot mask anything for the command that it starts", "use --tracer ptrace")
-    kept = (os.getcwd(), target.file, os.path.realpath(target.file), variables.prefix)
-    return find_floor(variables, allowed, kept)
-
-
-def _from_runs(
-    command: Command,
-    tracer: Chosen,
-    variables: Variables,
-    kept: Path,
-    times: int,
-    update: bool,
-    names: bool,
-    floor: Floor | None,
-) -> _Source:
-    """Run the command; the traces of all runs end up in ``kept``, with what it held before an update."""
-    earlier, problems = _earlier(kept, variables) if update else (None, [])
-    # A file that holds an earlier trace is not touched until there is something to put in its place.
-    runs = repeat(
-        command,
-        tracer,
-        variables,
-        None if earlier else kept,
-        times,
-        lambda n: _announce(n, times),
-        names=names,
-        floor=floor,
-    )
-    for run in runs:
-        if run.end.launch_errno:
-            raise _launch_failure(command.argv[0], run)
-    shown = to_text(str(kept))
-    problems += [f"the trace is incomplete: {shown}: {run.file_problem}" for run in runs if run.file_problem]
-    if len(runs) < times:
-        problems.append(f"of {times} runs {len(runs)} took place, because the last was interrupted")
-    trace = union(run.trace for run in runs)
-    if earlier or len(runs) > 1:
-        try:
-            write_atomically(str(kept), encode_trace(merge([earlier, trace]) if earlier else trace))
-        except SbxError as problem:
-            problems.append(f"the trace could not be kept: {problem}")
-    return _Source(trace, command, tuple(problems))
-
-
-def _announce(number: int, times: int) -> None:
-    if number > 1:
-        click.echo(f"sbx: run {number} of {times}", err=True)
-
-
-def _earlier(kept: Path, variables: Variables) -> tuple[Trace | None, list[str]]:
-    """The trace that an update adds to, if it is of this project and home: paths of another would be foreign to it."""
-    if not kept.is_file():
-        return None, []
-    try:
-        trace = read_trace(kept)
-    except SbxError as problem:
-        return None, [f"the earlier trace was replaced: {problem}"]
-    same = (trace.header.project, trace.header.home) == (variables.project, variables.home)
-    return (trace, []) if same else (None, [])
-
-
-def _from_traces(files: tuple[Path, ...], command: Command | None, runs: int, here: Variables) -> _Source:
-    """The traces as one: in the first one's project if they are this account's, else as if they had been made here."""
-    if runs > 1:
-        raise UsageError("--runs and --from-trace exclude each other", "give either a number of runs, or traces")
-    traces = [read_trace(file) for file in files]
-    first = min(traces, key=lambda trace: trace.header.started).header.variables
-    base = first if first.home == here.home else here
-    return _Source(union(rebase(trace, base) for trace in traces), command, ())
-
-
-def _from_logs(
-    logs: tuple[str, ...],
-    only: tuple[str, ...],
-    home: str | None,
-    project: str | None,
-    command: tuple[str, ...],
-    other: object,
-) -> _Source:
-    """The saved logs as a trace."""
-    if other:
-        raise UsageError("--from-log makes a profile of its own", "use no --from-trace or --update; `sbx merge` joins")
-    from learner.seatbelt.logs import learn_from
-
-    saved = learn_from(logs, only, home or "", project or "", command[0] if command else "")
-    return _Source(saved.trace, None, saved.problems)
-
-
-def _profile(name: str, typed: str, trace: Trace, found: Derived, existing: Profile | None) -> Profile:
-    partial = trace.end is None or trace.end.interrupted or bool(trace.skipped)
-    if existing is not None:
-        # One recording that was seen to its end suffices.
-        return msgspec.structs.replace(existing, policy=found.policy, partial=existing.partial and partial)
-    return Profile(name, typed, found.policy, partial, trace.header.platform, trace.header.prefix)
-
-
-def _keep(name: str, file: str, profile: Profile, text: str, variables: Variables) -> tuple[str, ...]:
-    """Keep what is about to be replaced, and what replaces it, each as the profile of its version.
-
-    What goes wrong is returned: it must not cost the session that was learned from.
-    """
-    try:
-        with open(file, encoding="utf-8") as stream:
-            before = stream.read()
-        old: Profile | None = loads(before, to_text(file), variables)
-    except (OSError, ValueError, InputFileError):
-        old, before = None, ""  # there is none, or none that could be read again
-    try:
-        if old is not None:
-            history.keep(name, old, before)
-        history.keep(name, profile, text)
-    except SbxError as problem:
-        return (f"this version could not be kept: {problem}",)
-    return ()
-
-
-def _launch_failure(name: str, run: Run) -> SbxError:
-    """Why the command could not be exec'd although it is there: usually its interpreter is not."""
-    shown = to_text(name)
-    reason = os.strerror(run.end.launch_errno)
-    for access in run.trace.accesses:
-        for interpreter in interpreters(access.object):
-            if not os.path.exists(interpreter.path):
-                return NotFound(
-                    f"{shown}: its interpreter {to_text(interpreter.path)} does not exist",
-                    "install the command again",
-                )
-    if run.end.launch_errno == errno.ENOENT:
-        return NotFound(f"{shown}: {reason}", "check the command")
-    return NotExecutable(f"{shown}: {reason}", "check the command")
