@@ -35,26 +35,35 @@ def _ebpf() -> tuple[str, str]:
     from tracers.ebpf import available
 
     obstacle = available()
-    return (obstacle, "run sbx as root, with clang and libbpf-dev installed") if obstacle else ("", "")
+    return (obstacle, "run sbx as root, with clang and libbpf-dev installed") if obstacle else _listener()[0]
 
 
 def _notify() -> tuple[str, str]:
+    from tracers.listener import SYNC_LINUX
+
+    obstacle, synchronous = _listener()
+    if not obstacle[0] and not synchronous:
+        return f"slower than ptrace before Linux {SYNC_LINUX}", f"use Linux {SYNC_LINUX} or newer"
+    return obstacle
+
+
+def _listener() -> tuple[tuple[str, str], bool]:
+    """What keeps a seccomp listener from working here, with its remedy; whether one is woken synchronously."""
     from tracers.abi import abis
-    from tracers.listener import SYNC_LINUX, trial
+    from tracers.listener import trial
     from tracers.permission import forbidden
 
     if abis() is None:
-        return f"no table of system calls for {platform.machine()}", "use --tracer strace"
+        return (f"no table of system calls for {platform.machine()}", "use --tracer strace"), False
     if forbidden():
-        return "it reads the memory of processes, and this machine forbids ptrace", "set kernel.yama.ptrace_scope to 1"
+        why = "it reads the memory of processes, and this machine forbids ptrace"
+        return (why, "set kernel.yama.ptrace_scope to 1"), False
     code, synchronous = trial()
     if code == errno.EBUSY:
-        return "another supervisor already takes the notifications of this process", "start sbx outside of it"
+        return ("another supervisor already takes the notifications of this process", "start sbx outside of it"), False
     if code:
-        return f"the kernel refused: {os.strerror(code)}", "a container must allow seccomp and pidfd_getfd"
-    if not synchronous:
-        return f"slower than ptrace before Linux {SYNC_LINUX}", f"use Linux {SYNC_LINUX} or newer"
-    return "", ""
+        return (f"the kernel refused: {os.strerror(code)}", "a container must allow seccomp and pidfd_getfd"), False
+    return ("", ""), synchronous
 
 
 def _ptrace() -> tuple[str, str]:

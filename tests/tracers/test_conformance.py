@@ -108,7 +108,7 @@ def trace(tracer: Tracer, argv: tuple[str, ...]) -> tuple[Trace, TraceEnd]:
 
 def happened(found: Trace, directory: Path) -> set[Happened]:
     def turn(text: str) -> str:
-        text = text.replace(str(directory), "S")
+        text = text.replace(str(directory), "S").replace(str(directory.parent), "P")
         for pattern, replacement in VARIES:
             text = pattern.sub(replacement, text)
         return text

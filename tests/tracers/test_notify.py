@@ -14,7 +14,7 @@ from programs import SOURCES
 
 from learner.recorder import Recorder
 from learner.trace import Header
-from tracers import choice, listener
+from tracers import choice, ebpf, listener
 from tracers.choice import candidates, choose
 from tracers.filters import Filter
 from tracers.notify import NotifyTracer
@@ -91,13 +91,17 @@ def test_a_program_with_a_listener_of_its_own(programs: Callable[[str], Path], s
 
 
 def test_auto_takes_the_next_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    fastest = TracerName.NOTIFY if ebpf.available() else TracerName.EBPF
+    assert choose() == (fastest, "")
+    assert choose(seeing=True) == (TracerName.PTRACE, "")
+    monkeypatch.setattr(ebpf, "available", lambda: "not for us")
     assert choose() == (TracerName.NOTIFY, "")
     assert choose(seeing=True) == (TracerName.PTRACE, "")
     monkeypatch.setattr(listener, "trial", lambda: (0, False))
     name, reason = choose()
     assert name is TracerName.PTRACE
     assert "6.6" in reason
-    monkeypatch.setattr(choice, "_IN_ORDER", [(n, lambda: ("not here", "")) for n, _ in choice._IN_ORDER[:2]])
+    monkeypatch.setattr(choice, "_IN_ORDER", [(n, lambda: ("not here", "")) for n, _ in choice._IN_ORDER[:3]])
     assert all(each.obstacle for each in candidates())
 
 
