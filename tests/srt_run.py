@@ -10,6 +10,8 @@ from capability import require
 
 VERSION = "0.0.83"
 NEEDS = ("node", "npm", "bwrap", "socat", "rg")
+_STARTED_WITH = dict(os.environ)
+"""Tests change what they are run with: where the registry is, and which certificates hold, must stay known."""
 OLDEST_NODE = 20
 """Its manifest asks for 22, 20 runs it; Debian 12's own is 18, which does not."""
 
@@ -26,7 +28,12 @@ def install(cache: Path) -> Path:
     if not (prefix / "complete").exists():
         npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(prefix)]
         done = subprocess.run(
-            [*npm, f"@anthropic-ai/sandbox-runtime@{VERSION}"], capture_output=True, text=True, check=False
+            [*npm, "--fetch-retries=1", f"@anthropic-ai/sandbox-runtime@{VERSION}"],
+            env=_STARTED_WITH,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         require(done.returncode == 0, f"srt cannot be installed from npm here: {done.stderr.strip()[-200:]}")
         (prefix / "complete").touch()
