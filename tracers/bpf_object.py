@@ -77,6 +77,9 @@ def _first_error(said: str) -> str:
 
 
 def _keep(place: Path, code: bytes) -> None:
+    above_cache = place.parents[3]
+    if not above_cache.is_dir():  # a home that is not there is not ours to make
+        return
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor, name = tempfile.mkstemp(dir=place.parent)  # 0600, and ours
     with open(descriptor, "wb") as file:

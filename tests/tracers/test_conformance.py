@@ -33,7 +33,7 @@ from tracers.tracer import Command, TraceEnd, Tracer
 
 pytestmark = pytest.mark.kernel
 
-REPETITIONS = int(os.environ.get("SBX_CONFORMANCE", "3"))
+REPETITIONS = int(os.environ.get("SBX_CONFORMANCE", "2"))
 """How often each program is traced by each tracer; every time must be right."""
 
 CHANGES = "rename,renameat,renameat2,unlink,unlinkat,rmdir,symlink,symlinkat,chdir,fchdir,execve,execveat"

@@ -1,5 +1,6 @@
 """What is particular to the eBPF tracer; that it tells the truth is for the conformance suite."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -106,8 +107,9 @@ def _programs(pid: int) -> set[int]:
     """The ids of the BPF programs that a process holds (proc_pid_fdinfo(5))."""
     found = set()
     for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
-        lines = entry.read_text().splitlines()
-        found |= {int(line.split()[1]) for line in lines if line.startswith("prog_id:")}
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            lines = entry.read_text().splitlines()
+            found |= {int(line.split()[1]) for line in lines if line.startswith("prog_id:")}
     return found
 
 
@@ -179,3 +181,14 @@ def test_a_cached_object_of_another_user_is_not_loaded(tmp_path: Path, monkeypat
 def test_an_object_that_the_kernel_refuses_is_an_error() -> None:
     with pytest.raises(TracerError):
         BpfObject(b"no ELF file")
+
+
+def test_a_home_that_is_not_there_is_not_made(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(scratch / "gone"))
+    bpf_object._keep(bpf_object.cached(), b"code")
+    assert not (scratch / "gone").exists()
+    (scratch / "gone").mkdir()
+    bpf_object._keep(bpf_object.cached(), b"code")
+    assert bpf_object.cached().read_bytes() == b"code"
+    assert bpf_object.cached().stat().st_mode & 0o777 == 0o600
