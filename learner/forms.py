@@ -7,7 +7,7 @@ Errors name the line, or the key and what it should be. msgspec checks; its mess
 import datetime
 import os
 import re
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -21,6 +21,16 @@ _MISSING = re.compile(r"Object missing required field `([^`]+)`")
 _SHOWN = 40  # characters of a value
 _INT64 = 2**63
 _MAX_BYTES = 1 << 20
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object for :func:`json.loads`' ``object_pairs_hook``. Raises ValueError for a key that stands twice."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f'the key "{to_text(key)}" stands there twice')
+        found[key] = value
+    return found
 
 
 def read_text(path: str, kind: str, encoding: str = "utf-8") -> str:

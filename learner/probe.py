@@ -18,10 +18,13 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import msgspec
 
 from learner.enforcers.enforcer import Confinement
+
+_T = TypeVar("_T")
 
 REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.EXDEV, errno.EROFS, errno.ENOENT, errno.ENOTDIR})
 """Errnos by which an enforcer refuses, or hides; every other answer means that the request got through to the object.
@@ -98,18 +101,26 @@ def run(probes: Sequence[Probe], confinement: Confinement | None) -> list[int]:
     """
     token = secrets.token_hex(6)
     with _scratch(probes, token) as ready:
-        return _in_child(lambda: [_try(p, token, i) if ready[i] else -1 for i, p in enumerate(probes)], confinement)
+
+        def work() -> list[int]:
+            if confinement is not None:
+                confinement.apply()
+            return [_try(p, token, i) if ready[i] else -1 for i, p in enumerate(probes)]
+
+        return in_child(work, list[int], "the probing process died")
 
 
-def _in_child(work: Callable[[], list[int]], confinement: Confinement | None) -> list[int]:
+def in_child(work: Callable[[], _T], form: type[_T], died: str) -> _T:
+    """What ``work()`` gives in a forked child that keys do not interrupt; msgspec carries it over as ``form``.
+
+    Raises :class:`NoAnswer` with what the child raised, or ``died`` if it said nothing.
+    """
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.close(read_end)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            if confinement is not None:
-                confinement.apply()
             answer = msgspec.json.encode(work())
         except BaseException as problem:  # noqa: BLE001 - the parent must hear of anything
             answer = msgspec.json.encode(f"{type(problem).__name__}: {problem}")
@@ -126,8 +137,8 @@ def _in_child(work: Callable[[], list[int]], confinement: Confinement | None) ->
     finally:
         os.waitpid(pid, 0)
     if not said:
-        raise NoAnswer("the probing process died")
-    decoded = msgspec.json.decode(said, type=list[int] | str)
+        raise NoAnswer(died)
+    decoded: _T | str = msgspec.json.decode(said, type=form | str)
     if isinstance(decoded, str):
         raise NoAnswer(decoded)
     return decoded

@@ -217,7 +217,7 @@ def save(path: str, table: dict[str, Any]) -> None:
 
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        document = json.loads(text, object_pairs_hook=forms.unique_keys, parse_constant=_no_constant)
     except json.JSONDecodeError as problem:
         raise InputFileError(f"{where}:{problem.lineno}: not JSON: {problem.msg}", "mend that line") from None
     except (ValueError, RecursionError) as problem:
@@ -225,15 +225,6 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InputFileError(f"{where}: expected a table, found {forms.shown(document)}", _MEND)
     return document
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f'the key "{to_text(key)}" stands there twice')
-        found[key] = value
-    return found
 
 
 def _no_constant(name: str) -> object:

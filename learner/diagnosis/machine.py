@@ -3,6 +3,7 @@
 import os
 from typing import NamedTuple, Protocol
 
+from learner.enforcers.view import HostView
 from learner.interpreters import Interpreter, head_of, interpreters
 from learner.links import walk
 
@@ -69,25 +70,14 @@ def runs(machine: str, file: str) -> bool:
     return not file or machine == file or file in _FOREIGN.get(machine, ())
 
 
-class Host:
+class Host(HostView):
     """This machine."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.name = os.uname().machine
-        self._modes: dict[str, int] = {}
         self._reals: dict[str, str] = {}
         self._mounts: tuple[Mount, ...] | None = None
-
-    def mode(self, path: str) -> int:
-        """See :class:`Machine`."""
-        found = self._modes.get(path)
-        if found is None:
-            try:
-                found = os.lstat(path).st_mode
-            except (OSError, ValueError):
-                found = 0
-            self._modes[path] = found
-        return found
 
     def real(self, path: str) -> str:
         """See :class:`Machine`."""

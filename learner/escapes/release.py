@@ -22,7 +22,7 @@ from learner.escapes.table import TABLE
 from learner.escapes.yard import content, yard
 from learner.places import Map
 from learner.policy import Policy
-from learner.probe import NoAnswer
+from learner.probe import in_child
 
 SECONDS = 3.0
 """What one attempt may take: they take milliseconds."""
@@ -155,35 +155,10 @@ def _state(pid: int) -> str:
 
 def _in_warden(jobs: list[_Job], confinement: Confinement | None, nested: bool, seconds: float) -> list[Answer]:
     """A process that confines itself and has a child try each job. Raises NoAnswer if it could not."""
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        said: bytes
-        try:
-            os.close(read_end)
-            said = msgspec.json.encode(_watch_over(jobs, confinement, nested, seconds))
-        except BaseException as problem:  # noqa: BLE001 - the parent must hear of anything
-            said = msgspec.json.encode(f"{type(problem).__name__}: {problem}")
-        with contextlib.suppress(OSError), os.fdopen(write_end, "wb") as out:
-            out.write(said)
-        os._exit(0)
-    os.close(write_end)
-    try:
-        with os.fdopen(read_end, "rb") as incoming:
-            answer = incoming.read()
-    except BaseException:
-        os.kill(pid, signal.SIGKILL)
-        raise
-    finally:
-        os.waitpid(pid, 0)
-    decoded = msgspec.json.decode(answer or b'"the process died"', type=list[Answer] | str)
-    if isinstance(decoded, str):
-        raise NoAnswer(decoded)
-    return decoded
+    return in_child(lambda: _watch_over(jobs, confinement, nested, seconds), list[Answer], "the process died")
 
 
 def _watch_over(jobs: list[_Job], confinement: Confinement | None, nested: bool, seconds: float) -> list[Answer]:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     kinship.die_with_parent(os.getppid())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError, Void):

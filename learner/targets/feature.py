@@ -5,7 +5,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 from learner.gaps import Gap
-from learner.policy import CHANGES, DIRECTORY_RIGHTS, NO_RIGHT, Grant, NetworkAction, Policy, Right, Scope
+from learner.policy import CHANGES, DIRECTORY_RIGHTS, Grant, NetworkAction, Policy, Right, Scope
 from learner.words import endpoint, place
 from tracers.events import Transport
 
@@ -113,8 +113,3 @@ def _on_path(grant: Grant) -> Iterable[Feature]:
 def _some(words: tuple[str, ...], most: int = 3) -> str:
     more = f", … {len(words) - most} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more
-
-
-def changes(rights: Right) -> bool:
-    """Whether ``rights`` let anything be changed."""
-    return bool(rights & CHANGES != NO_RIGHT)

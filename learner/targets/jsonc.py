@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
+from learner import forms
 from learner.errors import InputFileError
 from learner.names import to_text
 
@@ -16,7 +17,7 @@ def loads(text: str, where: str, remedy: str) -> dict[str, object]:
     """The object that ``text`` holds. Raises InputFileError naming ``where`` and the line if it holds none."""
     plain = _TOKEN.sub(lambda match: match[0] if match[0][0] == '"' else _NOT_BLANK.sub(" ", match[0]), text)
     try:
-        found = json.loads(plain, object_pairs_hook=_unique)
+        found = json.loads(plain, object_pairs_hook=forms.unique_keys)
         unusable = next((one for one in _strings(found) if _UNUSABLE.search(one)), None)
     except json.JSONDecodeError as problem:
         raise InputFileError(f"{where}:{problem.lineno}: not JSON: {problem.msg}", remedy) from None
@@ -26,15 +27,6 @@ def loads(text: str, where: str, remedy: str) -> dict[str, object]:
         raise InputFileError(f"{where}: {unusable!a} holds half a character, or a NUL", remedy)
     if not isinstance(found, dict):
         raise InputFileError(f"{where}:1: expected an object in braces", remedy)
-    return found
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r} stands there twice")
-        found[key] = value
     return found
 
 
