@@ -4,6 +4,7 @@ pytest imports tests by path (``--import-mode=importlib``), so helper modules be
 because their directory is put on ``sys.path`` here. The repository's root goes last: an installed sbx wins.
 """
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,18 @@ for _directory in (TESTS, TESTS.parent):
 
 import capability  # noqa: E402
 from programs import build  # noqa: E402
+
+
+def pytest_configure() -> None:
+    """Begin every run with the signals of a terminal's foreground job.
+
+    A shell without job control starts background jobs with SIGINT and SIGQUIT ignored (POSIX, 2.11 of the shell's
+    chapter), nohup with SIGHUP; both are inherited, and a test that interrupts itself would wait for ever.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 @pytest.fixture
