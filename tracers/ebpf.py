@@ -135,6 +135,7 @@ class EbpfTracer:
         obstacle = _obstacle()
         if obstacle is not None:
             raise TracerError(f"the eBPF tracer cannot work here: {obstacle}", "use --tracer ptrace")
+        self._bpf = _load()
         self._native, self._foreign = X86_64, I386
         self._plans, self._foreign_plans = plans(self._native), plans(self._foreign)
         self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY, free=PASSING))
@@ -145,7 +146,7 @@ class EbpfTracer:
 
     def run(self, command: Command, sink: Sink) -> TraceEnd:
         """See :class:`~tracers.tracer.Tracer`."""
-        bpf = self._bpf = _load()
+        bpf = self._bpf
         with contextlib.ExitStack() as undo:
             undo.callback(bpf.close)
             _tell_calls(bpf, self._native, self._plans)

@@ -73,6 +73,7 @@ class Keeper:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 return 0
             try:
+                os.write(report_write, _REPORT.pack(Said.STARTED, command))  # before all that takes time
                 _keep(command, report_write, order_read)
             finally:
                 os._exit(0)
@@ -140,7 +141,6 @@ def _keep(command: int, reports: int, orders: int) -> None:
         with contextlib.suppress(BrokenPipeError):
             os.write(reports, _REPORT.pack(said, value))
 
-    report(Said.STARTED, command)
     poll = select.poll()
     poll.register(came, select.POLLIN)
     poll.register(orders, select.POLLIN)
@@ -165,6 +165,7 @@ def _keep(command: int, reports: int, orders: int) -> None:
             if not order:
                 poll.unregister(orders)  # sbx is gone
             killing = True
+    os.close(reports)  # the end of this process takes longer than it says
 
 
 def _nothing(_number: int, _frame: object) -> None:
