@@ -187,14 +187,16 @@ class Recorder:
         )
 
     def _keep(self, access: Access) -> None:
-        if access in self._accesses:
+        known = len(self._accesses)
+        self._accesses[access] = None  # hashed once
+        if len(self._accesses) == known:
             return
-        self._accesses[access] = None
         if access.outcome:
             self._failures.note(access, self._programs[access.program].label)
         if self._writer is None:
             return
-        self._write_programs()
+        if self._programs_written < len(self._programs):
+            self._write_programs()
         for link in access.links:
             if link not in self._links_written:
                 self._links_written.add(link)

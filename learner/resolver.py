@@ -2,7 +2,8 @@
 
 The walk is the kernel's own (path_resolution(7)): component by component, ``..`` after links, at most 40 links. It is
 done while the program waits, because a minute later the links may be others. Directories and links that were walked
-are remembered until :meth:`Resolver.forget`, so that a distinct access costs about one ``lstat``.
+are remembered until :meth:`Resolver.forget`, and so is where each directory led by the name that a program had for it:
+a distinct access costs about one ``lstat``.
 """
 
 import os
@@ -93,6 +94,7 @@ class Resolver:
 
     def __init__(self) -> None:
         self._known: dict[str, str | None] = {}
+        self._ways: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.targets: dict[str, str] = {}
         """Every symlink walked so far and what it holds."""
         self.link_names: set[str] = set()
@@ -101,6 +103,7 @@ class Resolver:
     def forget(self) -> None:
         """Drop what was remembered of directories and links; :attr:`targets` stays."""
         self._known.clear()
+        self._ways.clear()
 
     def place(self, path: str, pid: int, root: str) -> str:
         """Where we can look at a resolved ``path`` of a process."""
@@ -129,13 +132,26 @@ class Resolver:
         return _own(found, pid)
 
     def _walk(self, path: str, follow: bool, view: _View) -> Resolution:
+        head, _, name = path.rpartition("/")
+        named = not view.root and name not in ("", ".", "..")
+        way = self._ways.get(head) if named else None
+        if way is not None:
+            return self._steps(way[0], [name], list(way[1]), follow, view, "")
         inside = view.inside(path)
-        current = "" if inside is None else view.jail
         todo = (path if inside is None else inside).split("/")
         todo.reverse()
-        links: list[str] = []
+        current = "" if inside is None else view.jail
+        return self._steps(current, todo, [], follow or path.endswith("/"), view, head if named else "")
+
+    def _steps(
+        self, current: str, todo: list[str], links: list[str], follow: bool, view: _View, head: str
+    ) -> Resolution:
+        """Walk the components of ``todo`` (the next one last) from the directory ``current``.
+
+        ``head``: what stands before the last of them, to be remembered if it leads to the same place for everybody;
+        empty if it must not.
+        """
         lasting = True
-        follow = follow or path.endswith("/")
         while todo:
             name = todo.pop()
             if name in ("", "."):
@@ -145,20 +161,25 @@ class Resolver:
                 continue
             here = f"{current}/{name}"
             last = not any(todo)
+            if last and head:
+                self._ways[head] = current, tuple(links)
+                head = ""
             if (follow or not last) and view.is_self(here):
                 current = f"/proc/{view.pid}"
+                head = ""
                 continue
             if last and not follow:
                 return Resolution(here, _kind(view.place(here)), tuple(links), lasting)
-            target, kind = self._look(view.place(here))
+            target, kind = self._look(view.place(here), last)
             if target is None:
-                if kind is not Kind.DIRECTORY and (not last or kind is Kind.ABSENT):
+                if last or kind is not Kind.DIRECTORY:
                     stopped = _append(here, todo)
                     return Resolution(stopped, kind if stopped == here else Kind.ABSENT, tuple(links), lasting)
                 current = here
                 continue
             if _MAGIC.fullmatch(here):
                 lasting = False
+                head = ""
                 if not target.startswith("/") or _gone(target, view):
                     return Resolution(_unplaced(target), Kind.OPAQUE, tuple(links), False)
                 current = target if target != "/" else ""
@@ -174,9 +195,12 @@ class Resolver:
         current = current or "/"
         return Resolution(current, _kind(view.place(current)), tuple(links), lasting)
 
-    def _look(self, path: str) -> tuple[str | None, Kind]:
-        """(link text or None, kind) of one component. Absent ones are never remembered: they may be made."""
-        if path in self._known:
+    def _look(self, path: str, last: bool) -> tuple[str | None, Kind]:
+        """(link text or None, kind) of one component. Absent ones are never remembered: they may be made.
+
+        The ``last`` one is looked at in any case: a directory on the way was used by the call, but this may be gone.
+        """
+        if not last and path in self._known:
             target = self._known[path]
             return target, Kind.DIRECTORY if target is None else Kind.SYMLINK
         try:
@@ -229,7 +253,7 @@ def _unplaced(name: str) -> str:
 
 
 def _own(found: Resolution, pid: int) -> Resolution:
-    return found._replace(path=own_proc(found.path, pid))
+    return found._replace(path=own_proc(found.path, pid)) if found.path.startswith("/proc/") else found
 
 
 def _append(path: str, rest_reversed: list[str]) -> str:

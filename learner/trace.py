@@ -276,9 +276,12 @@ def _end_text(end: End, turn: Callable[[str], str]) -> End:
 
 def with_paths(access: Access, turn: Callable[[str], str]) -> Access:
     """``access`` with each path in it put through ``turn``."""
+    path = turn(access.object)
+    if path == access.object and not access.links and access.peer is None:
+        return access  # as most are
     return msgspec.structs.replace(
         access,
-        object=turn(access.object),
+        object=path,
         links=tuple(turn(link) for link in access.links),
         peer=None if access.peer is None else turn(access.peer),
     )
