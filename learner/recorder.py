@@ -87,14 +87,14 @@ class Recorder:
         """Each distinct access, in the order in which it was first seen."""
         return tuple(self._accesses)
 
-    def finish(self, end: TraceEnd, seconds: float) -> Trace:
+    def finish(self, end: TraceEnd) -> Trace:
         """The trace of a run that ended; its file is completed and closed."""
         last = End(
             status=end.status,
             calls=end.calls,
             lost=end.lost + self._unreadable,
             unfinished=end.unfinished,
-            seconds=round(seconds, 3),
+            seconds=round(end.seconds, 3),
             interrupted=end.interrupted,
             lingering=end.lingering,
             notes=end.notes,

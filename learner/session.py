@@ -136,14 +136,13 @@ def record(
     except OSError as problem:
         raise SbxError(f"{problem.filename}: {problem.strerror}", "name another place with --trace FILE") from None
     recorder = _recorder(tracer, header, writer)
-    started = time.monotonic()
     try:
         end = tracer.run(command, recorder)
     except TracerError as problem:
         raise MachineError(str(problem), problem.remedy) from None
     if note:
         end = msgspec.structs.replace(end, notes=tuple(sorted({*end.notes, note})))
-    trace = recorder.finish(end, time.monotonic() - started)
+    trace = recorder.finish(end)
     return Run(trace, end, writer.problem if writer else "", recorder.in_order)
 
 

@@ -13,6 +13,7 @@ import gc
 import os
 import platform
 import select
+import time
 
 from tracers.abi import I386, X86_64, Abi, call_number
 from tracers.bpf_object import PACKAGES, BpfObject, cached, compiler, library, object_bytes
@@ -173,6 +174,7 @@ class EbpfTracer:
                     if listener is not None:
                         undo.callback(listener.close)
                         self._loop(listener, course)
+                    ended = time.monotonic()
             finally:
                 if collected:
                     gc.enable()
@@ -188,6 +190,7 @@ class EbpfTracer:
             calls=self._calls + repeated,
             lost=self._lost + dropped + control_dropped,
             unfinished=self._unfinished,
+            seconds=ended - launch.released,
             lingering=course.lingering,
             interrupted=relay.interrupted,
             notes=tuple(sorted(self._notes)),

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import signal
+import time
 from collections.abc import Callable
 
 from tracers.filters import Filter
@@ -17,11 +18,15 @@ _CONFINE_FAILED = b"confine:"
 
 
 class Launch:
-    """A forked child that waits. ``pid`` is its process id; ``fork`` forks it as fork(2) does."""
+    """A forked child that waits. ``pid`` is its process id; ``fork`` forks it as fork(2) does.
+
+    ``released``: when it was let go on, by the monotonic clock.
+    """
 
     def __init__(self, command: Command, code: Filter, fork: Callable[[], int] = os.fork) -> None:
         self._gate_read, self._gate_write = os.pipe()
         self._report_read, report_write = os.pipe()
+        self.released = 0.0
         self.pid = fork()
         if self.pid == 0:
             os.close(self._gate_write)
@@ -32,6 +37,7 @@ class Launch:
 
     def release(self) -> None:
         """Let the child go on to its exec."""
+        self.released = time.monotonic()
         os.write(self._gate_write, b"x")
         os.close(self._gate_write)
 

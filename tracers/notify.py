@@ -13,6 +13,7 @@ import gc
 import os
 import resource
 import select
+import time
 
 from tracers import offspring
 from tracers.abi import X32_BIT, abis, call_number, takes_x32
@@ -38,6 +39,10 @@ from tracers.unsettled import Execing, Unsettled, Waiting
 
 _FEW_TASKS = 256
 """Threads that are known before those that ended are looked for."""
+
+_IDLE_MS = 2.0
+"""After so long without a call there is time for what was deferred, a little at a time."""
+_AT_ONCE = 64
 
 _SLASH = ord("/")
 _LONG = PATH_MAX - 64
@@ -94,6 +99,8 @@ class NotifyTracer:
                         self._loop(listener)
                     finally:
                         listener.close()
+                ended = time.monotonic()
+                self._report.flush()
         finally:
             keeper.end()
             if collected:
@@ -108,6 +115,7 @@ class NotifyTracer:
             calls=self._calls,
             lost=self._lost,
             unfinished=self._unfinished,
+            seconds=ended - launch.released,
             lingering=course.lingering,
             interrupted=relay.interrupted,
             notes=tuple(sorted(self._notes)),
@@ -120,7 +128,8 @@ class NotifyTracer:
         """The hot loop: no work beyond reading the call, repeating its lookup and one set lookup."""
         self._listener, course = listener, self._course
         receive, resume, tasks, quickly = listener.receive, listener.resume, self._tasks, self._quick
-        native, known, cwds, unsettled = self._native.audit_arch, self._report.seen, self._report.cwds, self._unsettled
+        report, unsettled = self._report, self._unsettled
+        native, known, cwds = self._native.audit_arch, report.seen, report.cwds
         access, report_fd, listener_fd = os.access, self._keeper.fd, listener.fd
         poll = select.poll()
         poll.register(listener_fd, select.POLLIN)
@@ -128,8 +137,10 @@ class NotifyTracer:
         ready = poll.poll
         while True:
             timeout = unsettled.patience() if unsettled.waiting or course.ending else None
-            found = ready(timeout)
+            found = ready(_IDLE_MS if report.behind else timeout)
             if not found:
+                if report.behind:
+                    report.flush(_AT_ONCE)
                 unsettled.look_again()
                 course.end_what_lingers(self._left)
                 continue
@@ -192,7 +203,10 @@ class NotifyTracer:
                         continue
                 elif listener.valid(number):  # else what was read may have been another's
                     outcome, opened = answer
-                    self._report.finish(task, (plan, flags, path, base), -outcome, key, opened)
+                    # At once, while a change is under way, and what may be gone with its process.
+                    at_once = unsettled.waiting or (base or path)[:5] == b"/proc"
+                    tell = report.finish if at_once else report.defer
+                    tell(task, (plan, flags, path, base), -outcome, key, opened)
                     if not resume(number):
                         self._unfinished += 1
                     continue
@@ -251,6 +265,7 @@ class NotifyTracer:
             waiting: Waiting = Execing(task, entry, caller, task.image or image_of(task), verdict.otherwise)
             task.forget_memory()  # it shows the address space that is about to go
         else:
+            self._report.flush()  # what was deferred must be looked up before the change
             waiting = Waiting.change(task, entry, caller, verdict)
         if self._listener.resume(number):
             self._unsettled.add(waiting)

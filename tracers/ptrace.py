@@ -9,6 +9,7 @@ import gc
 import os
 import resource
 import signal
+import time
 
 from ptrace.binding.func import PTRACE_EVENT_CLONE, PTRACE_EVENT_EXEC, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK
 
@@ -92,6 +93,7 @@ class PtraceTracer:
                 with self._descendants:  # in here, so that its thread leaves the relayed signals alone
                     launch.release()
                     self._loop()
+            ended = time.monotonic()
         except BaseException:
             self._descendants.abandon()  # half a run that nobody watches would do more harm than one that ends
             raise
@@ -109,6 +111,7 @@ class PtraceTracer:
             calls=self._calls,
             lost=self._lost,
             unfinished=self._unfinished,
+            seconds=ended - launch.released,
             lingering=self._descendants.lingering,
             interrupted=relay.interrupted,
             notes=tuple(sorted(self._notes)),

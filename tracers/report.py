@@ -13,6 +13,9 @@ from tracers.tracee import Task, mount_namespace, root_directory, visible
 MAX_SEEN = 200_000
 """Calls remembered as known; more are forgotten, which costs time and not correctness."""
 
+MAX_LATER = 4096
+"""Calls that may be deferred: telling of so many takes about a tenth of a second."""
+
 INTERRUPTED = {-512: -errno.EINTR, -514: -errno.EINTR, -516: -errno.EINTR, -513: None}
 """ERESTART*, linux/errno.h: a signal came. The program sees EINTR or the kernel runs the call again, which cannot be
 told apart here; both got as far as the object itself. ERESTARTNOINTR (513) is always run again."""
@@ -38,6 +41,7 @@ class Report:
         self._prefix = prefix or root_of
         self.seen: set[object] = set()
         """Keys of calls with results whose repetition means nothing new."""
+        self._later: list[tuple[int, int, object, int, object, bytes | None]] = []
         self.cwds: dict[int, bytes] = {}
         """Working directories by thread, as far as they are known."""
         self.own_mounts, self.own_root = mount_namespace(main), root_directory(main)
@@ -48,7 +52,9 @@ class Report:
         ``opened``: the kernel's name of what it opened.
         """
         repeatable = True
-        for event in _events(task, pending, result, opened):
+        if self._later:
+            self.flush()
+        for event in _events(task.program, task.pid, task.root, pending, result, opened):
             repeatable = self._sink.event(event) and repeatable
         if repeatable:
             if len(self.seen) >= MAX_SEEN:
@@ -57,6 +63,30 @@ class Report:
         if result >= 0:
             self.after(task, pending)
         return repeatable
+
+    def defer(self, task: Task, pending: object, result: int, key: object, opened: bytes | None) -> None:
+        """As :meth:`finish`, when there is time: for a call that changed nothing, of a path that leads to the same
+        place until something is changed. :meth:`flush` before that.
+        """
+        if len(self.seen) >= MAX_SEEN:
+            self.seen.clear()
+        self.seen.add(key)
+        self._later.append((task.program, task.pid, pending, result, key, opened))
+        if len(self._later) >= MAX_LATER:
+            self.flush()
+
+    @property
+    def behind(self) -> bool:
+        """Whether something was deferred."""
+        return bool(self._later)
+
+    def flush(self, most: int = MAX_LATER) -> None:
+        """Send the events of what was deferred, the oldest first; of ``most`` calls."""
+        now, self._later = self._later[:most], self._later[most:]
+        for program, pid, pending, result, key, opened in now:
+            for event in _events(program, pid, "", pending, result, opened):
+                if not self._sink.event(event):
+                    self.seen.discard(key)
 
     def after(self, task: Task, pending: object) -> None:
         """What a successful call changes for later lookups."""
@@ -117,11 +147,10 @@ def root_of(tid: int) -> str:
     return f"/proc/{tid}/root"
 
 
-def _events(task: Task, pending: object, result: int, opened: bytes | None) -> list[Event]:
-    root = task.root
+def _events(program: int, pid: int, root: str, pending: object, result: int, opened: bytes | None) -> list[Event]:
     if isinstance(pending, Opaque):
         outcome = -result if -4096 < result < 0 else 0
-        return [Event(task.program, task.pid, pending.text, Operation.FOREIGN, pending, outcome, root=root)]
+        return [Event(program, pid, pending.text, Operation.FOREIGN, pending, outcome, root=root)]
     if not isinstance(pending, tuple):
         return []
     plan: Plan = pending[0]
@@ -130,4 +159,4 @@ def _events(task: Task, pending: object, result: int, opened: bytes | None) -> l
     else:
         _, number, path, base = pending
         calls = [simple_call(plan, number, path, base, result, opened)]
-    return [e for call in calls for e in events(call, task.program, task.pid, abi=plan.abi, root=root)]
+    return [e for call in calls for e in events(call, program, pid, abi=plan.abi, root=root)]

@@ -87,7 +87,9 @@ class SeatbeltTracer:
                     "the log does not show what the sandbox reports" + stream.complaint(),
                     "the account must be an administrator's, and sbx itself must not run in a sandbox",
                 )
+            launched = time.monotonic()
             status, interrupted = self._watch(command)
+            ended = time.monotonic()
             caught_up = self._canary(stream)
         seconds = int(time.monotonic() - started) + _LINGER_SECONDS
         again, missed = self._show(seconds)
@@ -102,6 +104,7 @@ class SeatbeltTracer:
             status=status,
             calls=sum(report.count for report in reports),
             lost=lost,
+            seconds=ended - launched,
             interrupted=interrupted,
             notes=(*notes, *missed),
         )

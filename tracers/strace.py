@@ -62,10 +62,12 @@ class StraceTracer:
             os.set_blocking(read_end, False)
             # strace opens the pipe by our name for it: the command then inherits no descriptor of ours.
             options = _options(f"/proc/{os.getpid()}/fd/{write_end}", self._seccomp)
+            started = time.monotonic()
             process = subprocess.Popen([strace, *options, "--", _program(command), *command.argv[1:]])
             with _guarded(process), contextlib.ExitStack() as signals:
                 lingering, interrupted = _follow(process, read_end, reader, signals)
         status = process.wait()
+        seconds = time.monotonic() - started
         reader.close()
         if not reader.calls:
             raise _refused(strace)
@@ -77,16 +79,19 @@ class StraceTracer:
                     os.kill(pid, signal.SIGKILL)
         if reader.launch_errno:
             status = _launch_status(reader.launch_errno)
-        return _end(reader, status if status >= 0 else 128 - status, lingering, interrupted)
+        return _end(reader, status if status >= 0 else 128 - status, seconds, lingering, interrupted)
 
 
-def _end(reader: Reader, status: int, lingering: tuple[str, ...] = (), interrupted: bool = False) -> TraceEnd:
+def _end(
+    reader: Reader, status: int, seconds: float = 0.0, lingering: tuple[str, ...] = (), interrupted: bool = False
+) -> TraceEnd:
     return TraceEnd(
         status=status,
         launch_errno=reader.launch_errno,
         calls=reader.calls,
         lost=reader.lost,
         unfinished=reader.unfinished,
+        seconds=seconds,
         lingering=lingering,
         interrupted=interrupted,
         notes=tuple(sorted(reader.notes)),

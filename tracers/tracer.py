@@ -55,7 +55,8 @@ class TraceEnd(msgspec.Struct, frozen=True):
 
     ``status``: its exit status, or 128 + the signal that killed it. ``launch_errno``: why exec failed, 0 if
     it did not. ``calls``: traced calls seen. ``lost``: records that could not be read or understood.
-    ``unfinished``: calls whose process died inside them. ``lingering``: labels of the programs that outlived
+    ``unfinished``: calls whose process died inside them. ``seconds``: from the launch of the command until it and
+    everything that it started had ended. ``lingering``: labels of the programs that outlived
     the command and were ended with the trace. ``interrupted``: the trace was cut short.
     ``notes``: things that a reader of the trace should know, one sentence each. ``deduced``: outcomes were not seen,
     but told from the state of the file system while each call waited.
@@ -66,6 +67,7 @@ class TraceEnd(msgspec.Struct, frozen=True):
     calls: int = 0
     lost: int = 0
     unfinished: int = 0
+    seconds: float = 0.0
     lingering: tuple[str, ...] = ()
     interrupted: bool = False
     notes: tuple[str, ...] = ()

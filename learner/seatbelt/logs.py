@@ -91,7 +91,7 @@ def learn_from(
     end = TraceEnd(
         0, calls=sum(report.count for report in kept), lost=lost, notes=_notes(kept, denied, len(reports) - len(kept))
     )
-    return Saved(recorder.finish(end, 0.0), tally)
+    return Saved(recorder.finish(end), tally)
 
 
 def _notes(kept: list[Report], denied: int, dropped: int) -> tuple[str, ...]:

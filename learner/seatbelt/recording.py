@@ -68,12 +68,14 @@ class ReportRecorder:
         """Each distinct access, in the order in which it was first reported."""
         return tuple(self._accesses)
 
-    def finish(self, end: TraceEnd, seconds: float) -> Trace:
+    def finish(self, end: TraceEnd) -> Trace:
         """The trace of a run that ended, or of a log."""
         kinds, targets = self._kinds()
         accesses = {_settled(access, kinds) for access in self._accesses}
         places = self._header.variables.places
-        last = End(end.status, end.calls, end.lost, end.unfinished, round(seconds, 3), end.interrupted, notes=end.notes)
+        last = End(
+            end.status, end.calls, end.lost, end.unfinished, round(end.seconds, 3), end.interrupted, notes=end.notes
+        )
         trace = Trace(
             self._header,
             self._programs.all(),

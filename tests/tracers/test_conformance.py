@@ -103,7 +103,7 @@ def trace(tracer: Tracer, argv: tuple[str, ...]) -> tuple[Trace, TraceEnd]:
     file = shutil.which(argv[0])
     assert file is not None
     end = tracer.run(Command(file, argv), recorder)
-    return recorder.finish(end, 0.0), end
+    return recorder.finish(end), end
 
 
 def happened(found: Trace, directory: Path) -> set[Happened]:

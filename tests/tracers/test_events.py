@@ -55,7 +55,7 @@ class Traced:
         file = shutil.which(argv[0])
         assert file is not None
         self.end: TraceEnd = tracer.run(Command(file, argv), recorder)
-        self.trace: Trace = recorder.finish(self.end, 0.0)
+        self.trace: Trace = recorder.finish(self.end)
         assert self.trace.end is not None and self.trace.end.lost == 0
 
     def _name(self, path: str) -> str:

@@ -64,7 +64,7 @@ def test_deduces_what_ptrace_sees(seed: int, user: int) -> None:
 
 def test_says_that_it_deduced() -> None:
     recorder, end = trace(NotifyTracer(), "/bin/true")
-    whole = recorder.finish(end, 0.0)
+    whole = recorder.finish(end)
     assert end.deduced and whole.end is not None and whole.end.deduced
     assert not trace(PtraceTracer(), "/bin/true")[1].deduced
 

@@ -45,7 +45,7 @@ recorder = Recorder(Header("", "/", "/", "/", 0, "ptrace", "", 0.0), tracer.prog
 if file:
     print("begin", flush=True)
 end = tracer.run(Command(shutil.which(sys.argv[1]), tuple(sys.argv[1:])), recorder)
-recorder.finish(end, 0.0)
+recorder.finish(end)
 print(f"ended {end.status} {end.interrupted}", file=sys.stderr)
 sys.exit(end.status)
 """
