@@ -41,8 +41,8 @@ _FEW_TASKS = 256
 """Threads that are known before those that ended are looked for."""
 
 _IDLE_MS = 2.0
-"""After so long without a call there is time for what was deferred, a little at a time."""
-_AT_ONCE = 64
+"""After so long without a call there is time for what was deferred: a little at a time, until the next one comes."""
+_AT_ONCE = 8
 
 _SLASH = ord("/")
 _LONG = PATH_MAX - 64
@@ -135,12 +135,18 @@ class NotifyTracer:
         poll.register(listener_fd, select.POLLIN)
         poll.register(report_fd, select.POLLIN)
         ready = poll.poll
+        idle = False
         while True:
-            timeout = unsettled.patience() if unsettled.waiting or course.ending else None
-            found = ready(_IDLE_MS if report.behind else timeout)
-            if not found:
+            if report.behind:
+                timeout: float | None = 0 if idle else _IDLE_MS
+            else:
+                timeout = unsettled.patience() if unsettled.waiting or course.ending else None
+            found = ready(timeout)
+            idle = not found
+            if idle:
                 if report.behind:
                     report.flush(_AT_ONCE)
+                    continue
                 unsettled.look_again()
                 course.end_what_lingers(self._left)
                 continue
