@@ -72,6 +72,9 @@ def make_tracer(name: TracerName) -> Tracer:
 
             return StraceTracer()
         if name is TracerName.EBPF:
+            from tracers.bpf_loading import begin
+
+            begin()  # takes as long as importing what follows
             from tracers.ebpf import EbpfTracer
 
             return EbpfTracer()

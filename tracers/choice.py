@@ -32,7 +32,10 @@ class Chosen(NamedTuple):
 
 
 def _ebpf() -> tuple[str, str]:
-    from tracers.ebpf import available
+    from tracers.bpf_loading import available, begin
+
+    begin()
+    from tracers import ebpf  # noqa: F401 - whoever chooses it needs it, and importing it takes as long as loading
 
     obstacle = available()
     return (obstacle, "run sbx as root, with clang and libbpf-dev installed") if obstacle else _listener()[0]

@@ -11,12 +11,12 @@ import contextlib
 import errno
 import gc
 import os
-import platform
 import select
 import time
 
+from tracers import bpf_loading
 from tracers.abi import I386, X86_64, Abi, call_number
-from tracers.bpf_object import PACKAGES, BpfObject, cached, compiler, library, object_bytes
+from tracers.bpf_object import BpfObject
 from tracers.calls import CONTEXT, RESOLUTION_CHANGES
 from tracers.ebpf_records import (
     BASE_DELETED,
@@ -58,7 +58,7 @@ from tracers.roots import Roots
 from tracers.seccomp import LISTENS, Action, program
 from tracers.supervision import Course, take
 from tracers.tracee import Task, descriptor_path, read_string, thread_group, working_directory
-from tracers.tracer import Command, TraceEnd, TracerError, TracerName, launch_status
+from tracers.tracer import Command, TraceEnd, TracerName, launch_status
 
 POLL_SECONDS = 0.01
 """How often the ring is emptied while records come: at a million a second it is then a tenth full."""
@@ -77,54 +77,6 @@ PASSING = _passing()
 """Native calls that never wait, unless they open with O_CREAT: one path, and no name is changed by them."""
 
 
-_NEEDED_CAPABILITIES = {19: "CAP_SYS_PTRACE", 38: "CAP_PERFMON", 39: "CAP_BPF"}  # linux/capability.h
-
-
-def _capabilities() -> frozenset[int]:
-    """The effective capabilities of this process (proc_pid_status(5))."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-        words = next((line.split()[1] for line in status if line.startswith("CapEff:")), "0")
-    return frozenset(number for number in range(64) if int(words, 16) >> number & 1)
-
-
-def available() -> str | None:
-    """None if this tracer can work here, else why not, in one sentence. Tried: what it loads, the next trace uses."""
-    global _loaded
-    obstacle = _obstacle()
-    if obstacle is None and _loaded is None:
-        try:
-            _loaded = BpfObject(object_bytes())
-        except TracerError as problem:
-            return str(problem)
-    return obstacle
-
-
-_loaded: BpfObject | None = None
-
-
-def _load() -> BpfObject:
-    """The programs, not attached yet. Raises TracerError."""
-    global _loaded
-    ready, _loaded = _loaded, None
-    return ready or BpfObject(object_bytes())
-
-
-def _obstacle() -> str | None:
-    """What can be told without trying."""
-    if platform.machine() != "x86_64":
-        return f"it is for x86-64 only, and this is {platform.machine()}"
-    lacking = sorted(_NEEDED_CAPABILITIES.keys() - _capabilities())
-    if lacking:
-        return f"it is for root, or needs {', '.join(_NEEDED_CAPABILITIES[number] for number in lacking)}"
-    if not os.path.exists("/sys/kernel/btf/vmlinux"):
-        return "the kernel describes no types (no /sys/kernel/btf/vmlinux)"
-    if library() is None:
-        return "libbpf is not installed (apt install libbpf1)"
-    if compiler() is None and not cached().exists():
-        return f"clang and libbpf's headers are not installed ({PACKAGES})"
-    return None
-
-
 class EbpfTracer:
     """Traces a command with eBPF; one :meth:`run` per instance."""
 
@@ -133,10 +85,7 @@ class EbpfTracer:
     def __init__(self) -> None:
         self.programs = ProgramTable()
         self._launcher = self.programs.exec(-1, LAUNCHER, "")
-        obstacle = _obstacle()
-        if obstacle is not None:
-            raise TracerError(f"the eBPF tracer cannot work here: {obstacle}", "use --tracer ptrace")
-        self._bpf = _load()
+        self._bpf = bpf_loading.load()
         self._native, self._foreign = X86_64, I386
         self._plans, self._foreign_plans = plans(self._native), plans(self._foreign)
         self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY, free=PASSING))

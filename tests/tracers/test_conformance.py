@@ -23,7 +23,7 @@ from programs import names
 from learner.access import Meaning, meaning
 from learner.recorder import Recorder
 from learner.trace import Header, Trace
-from tracers import ebpf, strace
+from tracers import bpf_loading, strace
 from tracers.ebpf import EbpfTracer
 from tracers.events import Operation
 from tracers.notify import NotifyTracer
@@ -183,7 +183,7 @@ class Subject(NamedTuple):
 SUBJECTS = {
     "notify": Subject(NotifyTracer, deduced, reached),
     "ptrace": Subject(PtraceTracer, of_our_own),
-    "ebpf": Subject(EbpfTracer, watching, obstacle=lambda: ebpf.available() or ""),
+    "ebpf": Subject(EbpfTracer, watching, obstacle=lambda: bpf_loading.available() or ""),
     "strace": Subject(StraceTracer, no_difference, lags=True),
 }
 

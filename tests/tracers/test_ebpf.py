@@ -12,7 +12,7 @@ import pytest
 from capability import require
 from children import NOBODY, in_child
 
-from tracers import bpf_object, ebpf
+from tracers import bpf_loading, bpf_object
 from tracers.bpf_object import BpfObject, object_bytes
 from tracers.ebpf import EbpfTracer
 from tracers.events import Event, Operation, PathTarget
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @pytest.fixture(autouse=True)
 def _usable() -> None:
-    obstacle = ebpf.available()
+    obstacle = bpf_loading.available()
     require(obstacle is None, f"the eBPF tracer cannot work here: {obstacle}")
 
 
