@@ -77,7 +77,7 @@ def _obstacle() -> str | None:
         return "the kernel describes no types (no /sys/kernel/btf/vmlinux)"
     if library() is None:
         return "libbpf is not installed (apt install libbpf1)"
-    if compiler() is None and not cached().exists():
+    if not cached().exists() and compiler() is None:
         return f"clang and libbpf's headers are not installed ({PACKAGES})"
     return None
 

@@ -6,15 +6,11 @@ root, so only a file of our own in a directory of our own is trusted.
 
 import contextlib
 import ctypes
-import ctypes.util
 import errno
 import hashlib
 import os
 import platform
-import shutil
 import stat
-import subprocess
-import tempfile
 from pathlib import Path
 
 from tracers.tracer import TracerError
@@ -29,6 +25,8 @@ _ANY = 0  # BPF_ANY, linux/bpf.h
 
 def compiler() -> str | None:
     """The clang there is."""
+    import shutil  # as what follows: all this is needed once on a machine
+
     return next((found for name in _COMPILERS if (found := shutil.which(name))), None)
 
 
@@ -58,6 +56,9 @@ def object_bytes() -> bytes:
     clang = compiler()
     if clang is None:
         raise TracerError("clang is not installed, which the eBPF tracer needs once", PACKAGES)
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryDirectory() as aside:
         partial = Path(aside) / "observe.o"
         headers = f"-I/usr/include/{platform.machine()}-linux-gnu"  # asm/types.h on Debian
@@ -80,6 +81,8 @@ def _keep(place: Path, code: bytes) -> None:
     above_cache = place.parents[3]
     if not above_cache.is_dir():  # a home that is not there is not ours to make
         return
+    import tempfile
+
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor, name = tempfile.mkstemp(dir=place.parent)  # 0600, and ours
     with open(descriptor, "wb") as file:
