@@ -10,7 +10,7 @@ from learner.derivation import Derived
 from learner.gaps import Gap
 from learner.places import Map, ancestors
 from learner.policy import Policy, Right, ServiceGrant, Witness
-from learner.seatbelt.services import FILTERS, REACHES, UNGRANTABLE, is_own, name_of
+from learner.seatbelt.services import FILTERS, UNGRANTABLE, acts_outside, is_own, name_of
 from learner.trace import Trace
 from learner.volatile import lasting_part
 from learner.words import service
@@ -37,6 +37,15 @@ def shown(policy: Policy) -> frozenset[str]:
     return frozenset(paths).union(*(ancestors(path) for path in paths))
 
 
+def lookers(trace: Trace) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """By path, sorted, the labels of the programs that looked at it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for access in trace.accesses:
+        if access.operation in (Operation.STAT, Operation.GETXATTR):
+            found[access.object].add(trace.programs[access.program].label)
+    return tuple((path, tuple(sorted(labels))) for path, labels in sorted(found.items()))
+
+
 def _services(trace: Trace) -> tuple[tuple[ServiceGrant, ...], set[Gap]]:
     users: dict[tuple[str, str], set[str]] = defaultdict(set)
     for access in trace.accesses:
@@ -52,8 +61,8 @@ def _services(trace: Trace) -> tuple[tuple[ServiceGrant, ...], set[Gap]]:
             gaps.add(Gap(f"not granted: {service(grant)}", f"{', '.join(sorted(labels))} asked for it; {reason}"))
             continue
         granted.append(grant)
-        if operation == "mach-lookup" and name in REACHES:
-            gaps.add(Gap(f"acts outside: {service(grant)}", REACHES[name]))
+        if outside := acts_outside(operation, name):
+            gaps.add(Gap(f"acts outside: {service(grant)}", outside))
     return tuple(granted), gaps
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from learner.access import Kind
 from learner.places import is_within
 from learner.seatbelt.sbpl import Expression, Regex, Symbol, parse
+from learner.seatbelt.services import GROUPS
 from tracers.events import Endpoint, Transport
 
 VNODE_TYPES = {
@@ -45,8 +46,7 @@ NAME_FILTERS = frozenset(
     }
 )
 """Filters that compare the name of what is not a file."""
-_GROUPS = ("iokit-open", "ipc-posix-sem", "ipc-posix-shm", "process-exec")
-"""Operations that stand for all that begin as they do, without a star."""
+_GROUPS = (*GROUPS, "process-exec")
 _LOOPBACK = ("localhost", "127.", "::1")
 
 

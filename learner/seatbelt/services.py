@@ -7,6 +7,7 @@ The operations and filters are those that Apple's own profiles use (``/System/Li
 import re
 
 from learner.access import Access
+from learner.policy import ServiceGrant
 from learner.seatbelt.sbpl import Expression, Symbol, is_sayable
 
 _ANY = ""
@@ -66,8 +67,16 @@ FILTERS = {
 }
 """By operation, the filter of its name; empty where it is granted as a whole."""
 
+GROUPS = ("iokit-open", "ipc-posix-sem", "ipc-posix-shm")
+"""Operations that stand for all that begin as they do, without a star."""
+
 SAME = "same-sandbox"
 """The target of what a program may always do to itself and its children (:func:`is_own`), and to no other process."""
+
+
+def is_about_paths(operation: str) -> bool:
+    """Whether the names of a service are paths."""
+    return FILTERS.get(operation) == _PATH
 
 
 def is_own(operation: str) -> bool:
@@ -98,6 +107,31 @@ REACHES = {
     "com.apple.ssh-agent": "the ssh agent: it signs with the user's keys",
 }
 """Mach services that act outside of the sandbox for whoever reaches them."""
+_ACTS = {
+    "appleevent-send": REACHES["com.apple.coreservices.appleevents"],
+    "authorization-right-obtain": "rights of an administrator",
+    "hid-control": "keyboard and mouse of the user",
+    "job-creation": "launchd: it starts programs outside of the sandbox",
+    "lsopen": REACHES["com.apple.coreservices.launchservicesd"],
+    "mach-priv-task-port": "other processes, and all that is in their memory",
+}
+"""The same of whole operations."""
+
+
+def acts_outside(operation: str, name: str) -> str:
+    """What a program does outside of the sandbox by a service, "" for nothing."""
+    if operation == "mach-lookup":
+        return REACHES.get(name, "") if name else "every service: the keychain is among them"
+    return _ACTS.get(operation, "")
+
+
+def covers(grant: ServiceGrant, operation: str, name: str) -> bool:
+    """Whether ``grant`` allows ``operation`` on ``name`` ("": on any)."""
+    known = grant.operation
+    same = known == operation or (known in GROUPS and operation.startswith(known))
+    return same and grant.name in ("", name)
+
+
 _FSCTL = re.compile(r'\((_IO[RW]{0,2}) "([A-Za-z])" (\d{1,3})\)')
 
 
