@@ -70,8 +70,9 @@ def check(
         confinement = enforcer.prepare(policy)
         try:
             demand(confinement, enforcer, require)
+            tracer = _tracer(confinement, names=names)
             wrapped = confinement.wrap(command)
-            run = record(wrapped, _tracer(confinement, names=names), variables)
+            run = record(wrapped, tracer, variables)
             confinement.check()
         finally:
             confinement.close()
@@ -93,7 +94,7 @@ def check(
 
 
 def _tracer(confinement: Confinement, *, names: bool) -> Tracer:
-    tracer = tracer_of(confinement)
+    tracer = tracer_of(confinement, admitted=True)
     if not names:
         return tracer
     from learner.jail.watched import WatchedTracer

@@ -35,14 +35,19 @@ MAX_ROUNDS = 6
 """Confined runs of one live verification: each repairs what the one before was denied."""
 
 
-def tracer_of(confinement: Confinement) -> Tracer:
-    """What watches a confined run: where the sandbox itself tells, what it tells of this one."""
+def tracer_of(confinement: Confinement, *, admitted: bool = False) -> Tracer:
+    """What watches a confined run: where the sandbox itself tells, what it tells of this one.
+
+    ``admitted``: not only what is refused. To be called before the confinement wraps a command.
+    """
     from learner.enforcers.seatbelt import SeatbeltConfinement
 
     if not isinstance(confinement, SeatbeltConfinement):
         return make_tracer(TracerName.PTRACE)
     from tracers.seatbelt import SeatbeltTracer
 
+    if admitted:
+        confinement.report()
     try:
         return SeatbeltTracer(enforced=confinement.tag, tools=confinement.tools)
     except TracerError as problem:

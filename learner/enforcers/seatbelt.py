@@ -46,11 +46,15 @@ class SeatbeltConfinement:
         self.tools = tools
         self._program = tools.sandbox_exec
         self.tag = f"sbx-{secrets.token_hex(8)}"
-        emitted = emit(policy, denied_within(policy, os.path.realpath(home_directory())))
-        self.profile = text(emitted, tag=self.tag)
-        self.gaps = tuple(sorted({*_HELD, *emitted.gaps}))
+        self._emitted = emit(policy, denied_within(policy, os.path.realpath(home_directory())))
+        self.profile = text(self._emitted, tag=self.tag)
+        self.gaps = tuple(sorted({*_HELD, *self._emitted.gaps}))
         self.strength = Strength.PARTIAL
         self._descriptor = -1
+
+    def report(self) -> None:
+        """Have the log tell of what is admitted too, or nobody sees what of the policy a run needs."""
+        self.profile = text(self._emitted, tag=self.tag, report=True)
 
     def wrap(self, command: Command) -> Command:
         """See :class:`~learner.enforcers.enforcer.Confinement`. The command's ``argv[0]`` becomes its file's path.

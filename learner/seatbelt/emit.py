@@ -56,10 +56,14 @@ class Rule(NamedTuple):
     allows: bool = True
 
     def __str__(self) -> str:
+        return self.written()
+
+    def written(self, modifiers: tuple[Expression, ...] = ()) -> str:
+        """The text of the rule; ``modifiers``: what the log is to say of it."""
         head = f"({'allow' if self.allows else 'deny'} {' '.join(map(Symbol, self.operations))}"
-        if len(self.filters) < 2:
-            return head + "".join(f" {render(one)}" for one in self.filters) + ")"
-        return head + "".join(f"\n  {render(one)}" for one in self.filters) + ")"
+        rest = (*self.filters, *modifiers)
+        between = " " if len(self.filters) < 2 else "\n  "
+        return head + "".join(f"{between}{render(one)}" for one in rest) + ")"
 
 
 class Emitted(NamedTuple):
@@ -92,13 +96,18 @@ def emit(policy: Policy, denied: Iterable[str] = (), targets: Mapping[str, str] 
     return draft.finish(denied)
 
 
-def text(emitted: Emitted, remarks: Iterable[str] = (), tag: str = "") -> str:
-    """The profile. ``remarks``: printable lines to begin it with. ``tag``: what the log is to say of each denial."""
-    default: tuple[Expression, ...] = (Symbol("deny"), Symbol("default"))
-    if tag:
-        default = (*default, (Symbol("with"), Symbol("message"), tag))
+def text(emitted: Emitted, remarks: Iterable[str] = (), tag: str = "", *, report: bool = False) -> str:
+    """The profile. ``remarks``: printable lines to begin it with. ``tag``: what the log is to say of each denial.
+
+    ``report``: have it say the same of what is admitted, but for what every profile admits.
+    """
+    tagged: tuple[Expression, ...] = ((Symbol("with"), Symbol("message"), tag),) if tag else ()
+    told: tuple[Expression, ...] = ((Symbol("with"), Symbol("report")), *tagged) if report else ()
+    usual = set(emit(Policy()).rules) if report else set()
     lines = [f"; {remark}" for remark in remarks]
-    lines += ["(version 1)", render(default), *map(str, emitted.rules)]
+    lines += ["(version 1)", render((Symbol("deny"), Symbol("default"), *tagged))]
+    for rule in emitted.rules:
+        lines.append(rule.written(tagged if not rule.allows else () if rule in usual else told))
     return "\n".join(lines) + "\n"
 
 
