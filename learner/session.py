@@ -62,14 +62,22 @@ def _recorder(tracer: Tracer, header: Header, writer: TraceWriter | None) -> "Re
     return ReportRecorder(header, tracer.programs, writer, look_here if sys.platform == DARWIN else None)
 
 
-def make_tracer(name: TracerName) -> Tracer:
-    """A tracer for one run. Raises MachineError if it cannot work here."""
+def make_tracer(name: TracerName, floor: Floor | None = None) -> Tracer:
+    """A tracer for one run. ``floor``: what is masked meanwhile, for the one that has to do it itself.
+
+    Raises MachineError if it cannot work here.
+    """
     if name not in tracer_names():
         raise MachineError(f"the {name} tracer is not of this system", f"use --tracer {tracer_names()[0]}")
     try:
         if name is TracerName.SEATBELT:
-            from learner.seatbelt.emit import watching
             from tracers.seatbelt import SeatbeltTracer
+
+            if floor is not None:
+                from learner.enforcers.seatbelt import masked_by
+
+                return SeatbeltTracer(lambda tag: masked_by(floor, tag, report=True))
+            from learner.seatbelt.emit import watching
 
             return SeatbeltTracer(watching)
         if name is TracerName.STRACE:
@@ -132,7 +140,7 @@ def record(
         masked=tuple(floor.masks) if floor is not None else (),
         environment=tuple(sorted(name for name in os.environ if name.isascii() and name.isidentifier())),
     )
-    if floor is not None:
+    if floor is not None and tracer.name is not TracerName.SEATBELT:  # whose sandbox cannot be nested, see make_tracer
         from learner.enforcers.floor import prepare as prepare_floor
 
         command = prepare_floor(floor).wrap(command)
@@ -173,7 +181,7 @@ def repeat(
     runs: list[Run] = []
     while len(runs) < times and not (runs and (runs[-1].end.interrupted or runs[-1].end.launch_errno)):
         on_run(len(runs) + 1)
-        source = make_tracer(tracer.name)
+        source = make_tracer(tracer.name, floor)
         if names:
             from learner.jail.watched import WatchedTracer
 

@@ -69,7 +69,10 @@ class SeatbeltTracer:
         tools = tools or TOOLS
         for program in (tools.log, tools.sandbox_exec):
             if not os.access(program, os.X_OK):
-                raise TracerError(f"{program} is missing: the sandbox of macOS cannot be watched", "see docs/macos.md")
+                raise TracerError(
+                    f"{program} is missing or cannot be executed: the sandbox of macOS cannot be watched",
+                    "it is a part of macOS; a log saved on another Mac can be learned from: sbx learn --from-log",
+                )
         self.programs = ProgramTable()
         self._tools = tools
         self._tag = enforced or f"sbx-{secrets.token_hex(8)}"

@@ -48,11 +48,17 @@ def lookers(trace: Trace) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 def _services(trace: Trace) -> tuple[tuple[ServiceGrant, ...], set[Gap]]:
     users: dict[tuple[str, str], set[str]] = defaultdict(set)
+    refused: dict[tuple[str, str], set[str]] = defaultdict(set)
     for access in trace.accesses:
-        used = access.operation is Operation.SERVICE and access.meaning is Meaning.DONE
-        if used and not is_own(access.call):
-            users[access.call, name_of(access)].add(trace.programs[access.program].label)
+        if access.operation is not Operation.SERVICE or is_own(access.call):
+            continue
+        asked = users if access.meaning is Meaning.DONE else refused
+        asked[access.call, name_of(access)].add(trace.programs[access.program].label)
     granted, gaps = [], set()
+    for (operation, name), labels in refused.items() if trace.header.masked else ():
+        if (operation, name) not in users:
+            why = f"{', '.join(sorted(labels))} asked for it; it was masked: {acts_outside(operation, name)}"
+            gaps.add(Gap(f"not granted: {service(ServiceGrant(operation, name))}", why))
     for (operation, name), labels in sorted(users.items()):
         witnesses = tuple(Witness(label, (Operation.SERVICE,), name or operation) for label in sorted(labels))
         grant = ServiceGrant(operation, name, witnesses)

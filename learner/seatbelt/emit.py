@@ -13,7 +13,7 @@ from learner.names import to_text
 from learner.places import ancestors
 from learner.policy import ALWAYS, CHANGES, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
 from learner.seatbelt.sbpl import Expression, Regex, Symbol, exactly, in_any_case, is_sayable, render
-from learner.seatbelt.services import SAME, UNGRANTABLE, filter_of
+from learner.seatbelt.services import ACTS, SAME, UNGRANTABLE, filter_of
 from learner.words import service
 from tracers.events import Transport
 from tracers.seatbelt_calls import canonical
@@ -45,6 +45,10 @@ _MADE = {
     Right.DEVICE: ("BLOCK-DEVICE", "CHARACTER-DEVICE"),
 }
 """What may be made. The log does not tell files from directories, so neither does a grant of one of them."""
+_EVERYTHING = ("file*", "network-outbound", "process-exec*")
+"""What is denied of a secret place. Whoever may look at a name, by SEEN after it, learns no more."""
+_MOVED = ("file-write-unlink",)
+"""Moving something away is asked about like its removal, and not about what is in it."""
 _LOOPBACK = ("localhost", "127.", "::1")
 
 
@@ -119,6 +123,30 @@ def watching(tag: str) -> str:
     tagged: Expression = (Symbol("with"), Symbol("message"), tag)
     lines = ["(version 1)", render((Symbol("allow"), Symbol("default"), reported, tagged))]
     return "\n".join([*lines, *map(str, emit(Policy()).rules)]) + "\n"
+
+
+def masking(paths: Iterable[str], services: Iterable[str], tag: str, *, report: bool = False) -> str:
+    """A profile that allows everything but ``paths``, with what is beneath them, and the Mach ``services``; and what
+    else acts outside of the sandbox. That a path is there may still be seen. ``report``: as of :func:`watching`.
+    Raises ValueError for a path that cannot be written.
+    """
+    tagged: tuple[Expression, ...] = ((Symbol("with"), Symbol("message"), tag),)
+    told = ((Symbol("with"), Symbol("report")), *tagged) if report else ()
+    lines = [watching(tag) if report else "(version 1)\n(allow default)\n"]
+    masked = sorted({canonical(path) for path in paths})
+    if masked:
+        within = tuple((Symbol("subpath"), path) for path in masked)
+        above = sorted({one for path in masked for one in ancestors(path)} - {"/"})
+        lines += [
+            Rule(_EVERYTHING, within, False).written(tagged) + "\n",
+            Rule(SEEN, within).written(told) + "\n",
+            Rule(_MOVED, tuple((Symbol("literal"), path) for path in above), False).written(tagged) + "\n",
+        ]
+    lines.append(Rule((*sorted(ACTS),), (), False).written(tagged) + "\n")
+    names = tuple((Symbol("global-name"), name) for name in sorted(services))
+    if names:
+        lines.append(Rule(("mach-lookup",), names, False).written(tagged) + "\n")
+    return "".join(lines)
 
 
 class _Draft:
@@ -219,14 +247,22 @@ class _Draft:
         return Emitted((*rules, *self._denials(denied)), tuple(sorted(self.gaps)))
 
     def _denials(self, denied: Iterable[str]) -> list[Rule]:
-        """In whatever case their names are written: most volumes of a Mac do not tell it."""
+        """In whatever case their names are written: most volumes of a Mac do not tell it.
+
+        A directory above them cannot be moved away: by another name nothing would be denied in it.
+        """
         found = []
+        above: set[str] = set()
         for path in sorted({canonical(path) for path in denied}):
             if '"' in path or not is_sayable(path):
                 self.gaps.add(Gap(f"not denied: {to_text(path)}", "its name cannot be written in a pattern"))
                 continue
             pattern = Regex(f"^{in_any_case(path)}(/|$)")
-            found.append(Rule(("file*", "network-outbound", "process-exec*"), ((Symbol("regex"), pattern),), False))
+            found.append(Rule(_EVERYTHING, ((Symbol("regex"), pattern),), False))
+            above.update(one for one in ancestors(path) if one != "/")
+        if above:
+            patterns = tuple((Symbol("regex"), Regex(f"^{in_any_case(one)}$")) for one in sorted(above))
+            found.append(Rule(_MOVED, patterns, False))
         return found
 
     def _is_sayable(self, path: str) -> bool:

@@ -70,6 +70,8 @@ FILTERS = {
 GROUPS = ("iokit-open", "ipc-posix-sem", "ipc-posix-shm")
 """Operations that stand for all that begin as they do, without a star."""
 
+KEYCHAIN = ("com.apple.SecurityServer", "com.apple.secd", "com.apple.securityd.xpc")
+"""The keychain's services."""
 SAME = "same-sandbox"
 """The target of what a program may always do to itself and its children (:func:`is_own`), and to no other process."""
 
@@ -95,9 +97,7 @@ UNGRANTABLE = {
 """What no rule can admit, and why."""
 
 REACHES = {
-    "com.apple.SecurityServer": "the keychain: it hands out secrets that the user has unlocked",
-    "com.apple.securityd.xpc": "the keychain: it hands out secrets that the user has unlocked",
-    "com.apple.secd": "the keychain: it hands out secrets that the user has unlocked",
+    **dict.fromkeys(KEYCHAIN, "the keychain: it hands out secrets that the user has unlocked"),
     "com.apple.pasteboard.1": "the pasteboard: what the user copied last, passwords too",
     "com.apple.coreservices.appleevents": "Apple events: other programs do what they are told, outside",
     "com.apple.coreservices.launchservicesd": "Launch Services: it opens programs outside of the sandbox",
@@ -107,7 +107,7 @@ REACHES = {
     "com.apple.ssh-agent": "the ssh agent: it signs with the user's keys",
 }
 """Mach services that act outside of the sandbox for whoever reaches them."""
-_ACTS = {
+ACTS = {
     "appleevent-send": REACHES["com.apple.coreservices.appleevents"],
     "authorization-right-obtain": "rights of an administrator",
     "hid-control": "keyboard and mouse of the user",
@@ -122,7 +122,7 @@ def acts_outside(operation: str, name: str) -> str:
     """What a program does outside of the sandbox by a service, "" for nothing."""
     if operation == "mach-lookup":
         return REACHES.get(name, "") if name else "every service: the keychain is among them"
-    return _ACTS.get(operation, "")
+    return ACTS.get(operation, "")
 
 
 def covers(grant: ServiceGrant, operation: str, name: str) -> bool:
