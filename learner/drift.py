@@ -36,6 +36,7 @@ class Drift(NamedTuple):
     """``difference``: added is what the run needed and the profile lacks; removed what this run did not need.
 
     ``denied``: every refusal. ``status`` is how the command ended; ``interrupted``: whether the user ended it.
+    ``lost``: records of the runs that were lost: what is refused or needed may be among them.
     """
 
     difference: Difference
@@ -43,6 +44,7 @@ class Drift(NamedTuple):
     status: int
     interrupted: bool
     variables: Variables
+    lost: int = 0
 
 
 def check(
@@ -90,7 +92,14 @@ def check(
     # Without a jail an address that a name stood for cannot be told from any other.
     reached = network_grants(whole.accesses, whole.programs) if names or not needs_names(profile.policy) else ()
     found = judge(whole, profile, tuple(denied), learned, wrapper, reached)
-    return Drift(found, tuple(denied), run.end.status, run.end.interrupted, run.trace.header.variables)
+    return Drift(
+        found,
+        tuple(denied),
+        run.end.status,
+        run.end.interrupted,
+        run.trace.header.variables,
+        whole.end.lost if whole.end else 0,
+    )
 
 
 def _tracer(confinement: Confinement, *, names: bool) -> Tracer:

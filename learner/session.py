@@ -222,7 +222,8 @@ def derive(trace: Trace, allowed: frozenset[str], scale: Scale = DEFAULT) -> Der
 class Live(NamedTuple):
     """A live verification. ``repaired``: denials that led to new grants; ``denied``: those left.
 
-    ``status`` is the last confined run's, ``expected`` the recorded one's.
+    ``status`` is the last confined run's, ``expected`` the recorded one's. ``lost``: records of the last confined run,
+    among which a denial may have been.
     """
 
     rounds: int
@@ -232,6 +233,7 @@ class Live(NamedTuple):
     denied: tuple[Denial, ...]
     cover: Derived
     trace: Trace
+    lost: int = 0
 
     @property
     def unwanted(self) -> tuple[Denial, ...]:
@@ -243,8 +245,8 @@ class Live(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the command ended as recorded and nothing was denied against our wish."""
-        return self.status == self.expected and not self.unwanted
+        """Whether the command ended as recorded, all was seen, and nothing was denied against our wish."""
+        return self.status == self.expected and not self.unwanted and not self.lost
 
 
 def live(
@@ -281,7 +283,7 @@ def live(
         grown = merge([learned, _wanted(run.trace, left)])
         better = add_found(start, derive(grown, allowed))
         if not left or run.end.interrupted or better.policy in seen or number == MAX_ROUNDS:
-            return Live(number, run.end.status, expected, tuple(repaired), left, found, learned)
+            return Live(number, run.end.status, expected, tuple(repaired), left, found, learned, run.end.lost)
         repaired += [d for d in left if missing(d.access, better.policy, enforcer) is None]
         learned, found = grown, better
         seen.add(found.policy)

@@ -102,6 +102,8 @@ def lines(position):
 def lossy(found, seen):
     for line in found:
         seen[0] += b"hosts" not in line
+        if mode == "loss" and b"hosts" in line:
+            yield b'{{"eventType":"lossEvent","lossCount":{{"count":1}}}}\\n'
         if mode == "loss" and b"hosts" not in line and seen[0] % 5 == 3:
             yield b'{{"eventType":"lossEvent","lossCount":{{"count":1}}}}\\n'
         else:

@@ -15,10 +15,11 @@ from learner.enforcers.seatbelt import SeatbeltEnforcer
 from learner.errors import MachineError
 from learner.machine import State
 from learner.machine_darwin import on_darwin
-from learner.policy import Policy
-from learner.seatbelt.emit import watching
+from learner.policy import Grant, Policy, Right, Scope
+from learner.seatbelt.emit import emit, text, watching
+from learner.seatbelt.evaluate import Decision, Judge, Request
 from learner.session import Run, derive, live, record
-from learner.store import profile_path
+from learner.store import profile_path, trace_path
 from learner.variables import Variables
 from tracers import seatbelt
 from tracers.events import Operation
@@ -139,3 +140,74 @@ def test_the_commands_of_sbx_on_a_mac(
     assert main(["diagnose", "--profile", "exits", "--", *EXITS.argv]) in (1, 5)
     assert "$HOME/.gitconfig" in capfd.readouterr().err
     assert on_darwin()[0].state is State.YES
+
+
+@pytest.fixture
+def a_mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The commands of sbx do as on a Mac, where the profile ``exits`` was learned. Its programs are in here."""
+    monkeypatch.setattr(seatbelt, "TOOLS", make_tools(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", VARIABLES.home)
+    here = VARIABLES._replace(temporary=str(tmp_path / "temporary"))
+    monkeypatch.setattr(Variables, "here", classmethod(lambda _cls, _file="": here))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert main(["learn", "--verify", "off", "-n", "exits", "--", *EXITS.argv]) == 1
+    return tmp_path
+
+
+def test_check_tells_what_is_needed_from_what_is_not(a_mac: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "exits"]) == 0
+    assert "no difference" in capfd.readouterr().err
+    path = Path(profile_path("exits"))
+    spare = '\n[[service]]\noperation = "mach-lookup"\nname = "com.apple.spare"\n'
+    path.write_text(path.read_text().replace("com.apple.SecurityServer", "com.apple.another") + spare)
+    assert main(["check", "--trace", str(a_mac / "none.jsonl"), "exits"]) == 4
+    Path(trace_path("exits")).unlink()
+    capfd.readouterr()
+    assert main(["check", "exits"]) == 1
+    said = capfd.readouterr().err
+    assert "+ may use mach-lookup com.apple.SecurityServer  the keychain" in said
+    assert "by vibe" in said
+    assert "- may use mach-lookup com.apple.spare" in said
+    assert "- may use mach-lookup com.apple.another" in said
+    assert said.count("\n  - ") == 2
+    assert main(["run", "--watch", "exits", "--", *EXITS.argv]) == 3
+    assert "+ may use mach-lookup com.apple.SecurityServer" in capfd.readouterr().err
+
+
+def test_a_run_whose_log_was_lost_is_not_called_clean(
+    a_mac: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(seatbelt, "TOOLS", make_tools(a_mac, Mode.LOSS))
+    capfd.readouterr()
+    main(["check", "exits"])
+    assert "records were lost" in capfd.readouterr().err
+    assert main(["verify", "--mode", "live", "exits", "--", *EXITS.argv]) == 1
+    said = capfd.readouterr().err
+    assert "nothing denied" not in said
+    assert "a denial may be among them" in said
+    main(["diagnose", "--profile", "exits", "--", "/bin/sh", "-c", "exit 1"])
+    assert "a refusal may be among them" in capfd.readouterr().err
+
+
+def test_secrets_are_masked_while_nothing_else_is_confined(a_mac: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--protect", "-v", "--", "/bin/sh", "-c", "exit 7"]) == 7
+    assert "sensitive places are masked" in capfd.readouterr().err
+    assert main(["learn", "--protect", "-v", "-n", "safe", "--", *EXITS.argv]) == 1
+    said = capfd.readouterr().err
+    assert "not granted: mach-lookup com.apple.SecurityServer: vibe asked for it; it was masked (the keychain" in said
+    assert "not granted: forbidden-exec-sugid" in said  # which no profile can grant
+    assert "com.apple.SecurityServer" not in Path(profile_path("safe")).read_text()
+    assert main(["learn", "--names", "-n", "safe", "--", *EXITS.argv]) == 3
+    assert "knows no hosts" in capfd.readouterr().err
+
+
+def test_what_denies_within_a_tree_bears_the_tag() -> None:
+    policy = Policy((Grant("/Users/ada", Scope.TREE, Right.READ, ()),))
+    profile = text(emit(policy, ["/Users/ada/.ssh"]), tag="sbx-1")
+    decision = Judge(profile).decide(Request("file-read-data", "/Users/ada/.ssh/id"))
+    assert decision == Decision(admitted=False, reported=True, message="sbx-1")
+    told = Judge(text(emit(policy), tag="sbx-1", report=True))
+    assert told.decide(Request("file-read-data", "/Users/ada/x")) == Decision(True, True, "sbx-1")
+    assert not told.decide(Request("file-read-data", "/usr/lib/x")).reported

@@ -130,6 +130,8 @@ def show(seen: Watched, *, verbose: bool) -> None:
     for line in shown if verbose else shown[:_MOST]:
         click.echo(f"  refused  {line}", err=True)
     click.echo(f"sbx: {len(drift.denied)} refused; the command {how}", err=True)
+    if drift.lost:
+        click.echo(f"sbx: {drift.lost} records were lost: more may have been refused, and more been needed", err=True)
     if unused and (drift.denied or drift.status):
         listed = f" ({unused} grants and programs without use: -v lists them)" if stopped and not verbose else ""
         click.echo(f"sbx: it may have needed more of the profile, had nothing been refused{listed}", err=True)
@@ -139,7 +141,7 @@ def _record(seen: Watched) -> dict[str, Any]:
     from reports.difference_json import record
 
     drift = seen.drift
-    end = {"status": drift.status, "interrupted": drift.interrupted, "denied": _refusals(drift)}
+    end = {"status": drift.status, "interrupted": drift.interrupted, "denied": _refusals(drift), "lost": drift.lost}
     return record(seen.report) | end
 
 

@@ -159,5 +159,6 @@ def observe(
         own=frozenset({"bwrap"}) if enforcer.name == EnforcerName.BUBBLEWRAP else frozenset(),
         lineage=tuple(program.parent for program in run.trace.programs),
         outer=_outer(run.trace.programs, command.file) if foreign else frozenset(),
+        lost=run.end.lost,
         seconds=time.monotonic() - started,
     )

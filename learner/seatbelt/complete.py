@@ -55,10 +55,13 @@ def _services(trace: Trace) -> tuple[tuple[ServiceGrant, ...], set[Gap]]:
         asked = users if access.meaning is Meaning.DONE else refused
         asked[access.call, name_of(access)].add(trace.programs[access.program].label)
     granted, gaps = [], set()
-    for (operation, name), labels in refused.items() if trace.header.masked else ():
-        if (operation, name) not in users:
-            why = f"{', '.join(sorted(labels))} asked for it; it was masked: {acts_outside(operation, name)}"
-            gaps.add(Gap(f"not granted: {service(ServiceGrant(operation, name))}", why))
+    for (operation, name), labels in refused.items():
+        why = UNGRANTABLE.get(operation, "")
+        if trace.header.masked and (outside := acts_outside(operation, name)):
+            why = f"it was masked ({outside})"
+        if why and (operation, name) not in users:
+            gap = f"not granted: {service(ServiceGrant(operation, name))}"
+            gaps.add(Gap(gap, f"{', '.join(sorted(labels))} asked for it; {why}"))
     for (operation, name), labels in sorted(users.items()):
         witnesses = tuple(Witness(label, (Operation.SERVICE,), name or operation) for label in sorted(labels))
         grant = ServiceGrant(operation, name, witnesses)
