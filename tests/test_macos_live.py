@@ -1,18 +1,23 @@
 """Watching and confining as on a Mac, by the same code, with stand-ins for its programs (:mod:`macos_tools`)."""
 
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 from macos_tools import Mode, make_tools
 
+from learner import watch
 from learner.access import Access
 from learner.cli.main import main
 from learner.derivation import Derived
 from learner.enforcers import choice
 from learner.enforcers.seatbelt import SeatbeltEnforcer
 from learner.errors import MachineError
+from learner.limits import Limits, hold, tasks_of
 from learner.machine import State
 from learner.machine_darwin import on_darwin
 from learner.policy import Grant, Policy, Right, Scope
@@ -23,6 +28,7 @@ from learner.store import profile_path, trace_path
 from learner.variables import Variables
 from tracers import seatbelt
 from tracers.events import Operation
+from tracers.process_table import processes
 from tracers.seatbelt import SeatbeltTracer
 from tracers.tracer import Command, TracerError
 
@@ -201,6 +207,38 @@ def test_secrets_are_masked_while_nothing_else_is_confined(a_mac: Path, capfd: p
     assert "com.apple.SecurityServer" not in Path(profile_path("safe")).read_text()
     assert main(["learn", "--names", "-n", "safe", "--", *EXITS.argv]) == 3
     assert "knows no hosts" in capfd.readouterr().err
+
+
+def test_time_and_processes_are_limited(
+    a_mac: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(signal, "sigtimedwait")
+    monkeypatch.setattr(watch, "GRACE_SECONDS", 0.5)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    began = time.monotonic()
+    pids = a_mac / "pids"
+    script = f"sh -c 'trap : TERM; sleep 60; sleep 60' & echo $! > {pids}; sleep 60; echo never"
+    assert main(["run", "--limit", "time=1s", "exits", "--", "/bin/sh", "-c", script]) == 124
+    assert 1 <= time.monotonic() - began < 5
+    assert "the time is over (1 s)" in capfd.readouterr().err
+    assert int(pids.read_text()) not in {one.pid for one in processes()}  # though it does not listen, and is an orphan
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert (
+        main(["run", "--limit", "time=60s,memory=1G,files=64", "exits", "--", "/bin/sh", "-c", "exit $(ulimit -n)"])
+        == 64
+    )
+    assert "not limited: memory" in capfd.readouterr().err
+    assert main(["run", "-v", "exits", "--", "/bin/sh", "-c", "kill -TERM $$"]) == 143
+    assert "SIGTERM" in capfd.readouterr().err
+    held = hold(Limits(procs=7, time=3), exempt=False)
+    assert (held.rlimits, held.unmet) == (("procs",), ())
+    assert tasks_of(os.getuid()) >= 2  # pytest's and what started it
+
+
+def test_a_diagnosis_ends_in_time(a_mac: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", "--timeout", "1", "--profile", "exits", "--", "/bin/sh", "-c", "sleep 60"]) == 1
+    assert "did not end in time" in capfd.readouterr().err
 
 
 def test_what_denies_within_a_tree_bears_the_tag() -> None:
