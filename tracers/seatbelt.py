@@ -116,7 +116,12 @@ class SeatbeltTracer:
         words = [self._tools.sandbox_exec, "-p", profile, self._tools.reader, _CANARY]
         deadline = time.monotonic() + self._tools.patience
         while (left := deadline - time.monotonic()) > 0:
-            sent = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            try:
+                sent = subprocess.Popen(
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                )
+            except OSError as problem:
+                raise _not_started(words[0], problem) from None
             _, said = sent.communicate()
             if sent.returncode:
                 words_of_it = said.decode(errors="replace").strip().splitlines()[-1:] or [f"status {sent.returncode}"]
@@ -170,6 +175,10 @@ class SeatbeltTracer:
         return lost, tuple(notes)
 
 
+def _not_started(program: str, problem: OSError) -> TracerError:
+    return TracerError(f"{program} cannot be started: {problem.strerror}", "it is a part of macOS: see docs/macos.md")
+
+
 class _Stream:
     """``log stream``, read by a thread of its own."""
 
@@ -182,9 +191,12 @@ class _Stream:
         self.reports: list[Report] = []
         self.ended = False
         # A session of its own: the terminal's signals are for the command.
-        self._process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
+        try:
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            )
+        except OSError as problem:
+            raise _not_started(program, problem) from None
         self._thread = threading.Thread(target=self._read, name="log stream", daemon=True)
 
     def __enter__(self) -> "_Stream":
@@ -198,7 +210,7 @@ class _Stream:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._thread.join()
+        self._thread.join(_LINGER_SECONDS)  # whatever it left behind may hold the pipe open
 
     @property
     def tally(self) -> Tally:

@@ -95,7 +95,12 @@ class SeatbeltConfinement:
         words = (*self._started(self.profile + "(allow default)\n"), "/usr/bin/true")
         self._confine()
         kept = (self._descriptor,) if self._descriptor >= 0 else ()
-        trial = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False, pass_fds=kept)
+        try:
+            trial = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False, pass_fds=kept)
+        except OSError as problem:
+            raise MachineError(
+                f"{self._program} cannot be started: {problem.strerror}", "it is a part of macOS: see docs/macos.md"
+            ) from None
         if trial.returncode:
             said = trial.stderr.decode(errors="replace").strip().splitlines()
             reason = said[-1] if said else f"status {trial.returncode}"
@@ -127,7 +132,8 @@ def masked_by(floor: Floor, tag: str, *, report: bool = False) -> str:
     keychain = os.path.realpath(home_directory()) + "/Library/Keychains"
     keychain_open = not any(is_within(keychain, mask.path) for mask in floor.masks)
     services = set(REACHES) - set(KEYCHAIN if keychain_open else ())
-    return masking((mask.path for mask in floor.masks), services, tag, report=report)
+    paths = [mask.path for mask in floor.masks]
+    return masking(paths, services, tag, there=filter(os.path.lexists, paths), report=report)
 
 
 class SeatbeltEnforcer:

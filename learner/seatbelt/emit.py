@@ -125,22 +125,31 @@ def watching(tag: str) -> str:
     return "\n".join([*lines, *map(str, emit(Policy()).rules)]) + "\n"
 
 
-def masking(paths: Iterable[str], services: Iterable[str], tag: str, *, report: bool = False) -> str:
+def masking(
+    paths: Iterable[str], services: Iterable[str], tag: str, *, there: Iterable[str] = (), report: bool = False
+) -> str:
     """A profile that allows everything but ``paths``, with what is beneath them, and the Mach ``services``; and what
     else acts outside of the sandbox. That a path is there may still be seen. ``report``: as of :func:`watching`.
-    Raises ValueError for a path that cannot be written.
+
+    ``there``: those of ``paths`` that exist, and are denied in whatever case their names are written; to do so for all
+    would take hundreds of patterns. Raises ValueError for a path that cannot be written.
     """
     tagged: tuple[Expression, ...] = ((Symbol("with"), Symbol("message"), tag),)
     told = ((Symbol("with"), Symbol("report")), *tagged) if report else ()
     lines = [watching(tag) if report else "(version 1)\n(allow default)\n"]
     masked = sorted({canonical(path) for path in paths})
     if masked:
-        within = tuple((Symbol("subpath"), path) for path in masked)
+        cased = [path for path in sorted({canonical(path) for path in there}) if '"' not in path]
+        within: tuple[Expression, ...] = tuple((Symbol("subpath"), path) for path in masked)
+        within += tuple((Symbol("regex"), Regex(f"^{in_any_case(path)}(/|$)")) for path in cased)
         above = sorted({one for path in masked for one in ancestors(path)} - {"/"})
+        moved: tuple[Expression, ...] = tuple((Symbol("literal"), path) for path in above)
+        over = sorted({one for path in cased for one in ancestors(path)} - {"/"})
+        moved += tuple((Symbol("regex"), Regex(f"^{in_any_case(path)}$")) for path in over)
         lines += [
             Rule(_EVERYTHING, within, False).written(tagged) + "\n",
             Rule(SEEN, within).written(told) + "\n",
-            Rule(_MOVED, tuple((Symbol("literal"), path) for path in above), False).written(tagged) + "\n",
+            Rule(_MOVED, moved, False).written(tagged) + "\n",
         ]
     lines.append(Rule((*sorted(ACTS),), (), False).written(tagged) + "\n")
     names = tuple((Symbol("global-name"), name) for name in sorted(services))

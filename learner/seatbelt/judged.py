@@ -100,7 +100,10 @@ def _is_granted(access: Access, policy: Policy, seen: frozenset[str]) -> bool:
 
 
 def _refusal(one: Request, labels: set[str]) -> Refusal:
-    return Refusal(_ACTS.get(one.operation, Act.LOOKUP), _object(one), errno.EPERM, tuple(sorted(labels)))
+    act = _ACTS.get(one.operation, Act.LOOKUP)
+    if one.path and act is Act.CONNECT_TCP:
+        act = Act.CONNECT_UNIX
+    return Refusal(act, _object(one), errno.EPERM, tuple(sorted(labels)))
 
 
 def _object(one: Request) -> str:

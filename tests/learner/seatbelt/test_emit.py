@@ -142,7 +142,10 @@ def test_the_target_says_what_it_cannot() -> None:
 
 def test_what_is_masked_is_out_of_reach_and_the_rest_is_not() -> None:
     keys, project = f"{HOME}/.config/tool/keys", f"{HOME}/work"
-    judge = Judge(masking([keys, f'{project}/a "b" (c)/.env', "/tmp/agent.sock"], ["com.apple.secd"], "sbx-1"))
+    masked = [keys, f'{project}/a "b" (c)/.env', "/tmp/agent.sock"]
+    profile = masking(masked, ["com.apple.secd"], "sbx-1", there=masked)
+    judge = Judge(profile)
+    assert not judge.admits(Request("file-read-data", f"{keys.upper()}/id"))
 
     def admits(operation: str, path: str = "", **more: str) -> bool:
         return judge.admits(Request(operation, path, **more))  # type: ignore[arg-type]
