@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from learner.change import Kind, Severity, Side
 from learner.cli.main import main
 from learner.difference import compare
+from learner.gaps import Gap
 from learner.gate import Gate, closed
 from learner.policy import Grant, Policy, Right, Scope, ServiceGrant, Witness
 from learner.profile import Profile, dumps
 from learner.seatbelt.evaluate import Request
 from learner.seatbelt.judged import judge
+from learner.targets.feature import missing
 from learner.variables import Variables
 from tracers.events import Operation
 
@@ -130,3 +132,13 @@ def test_every_form_says_it_and_it_can_be_accepted(tmp_path: Path, capsys: pytes
     )
     assert main(["diff", *files, "--accept"]) == 0
     assert main(["diff", *files, "--fail-on", "any"]) == 0
+
+
+def test_a_format_that_knows_no_services_says_so() -> None:
+    policy = Policy(services=(service("mach-lookup", "com.apple.logd"),))
+    assert missing(policy, {}) == (
+        Gap(
+            "services of macOS (mach-lookup com.apple.logd)", "nothing here says so: they are as that sandbox has them"
+        ),
+    )
+    assert missing(policy, {}, services=True) == ()
