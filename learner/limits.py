@@ -19,7 +19,6 @@ from learner.enforcers.enforcer import Confinement
 from learner.errors import UsageError
 from learner.gaps import Gap
 from learner.names import to_text
-from tracers.process_table import PS
 from tracers.tracer import Command
 
 
@@ -131,8 +130,8 @@ def hold(limits: Limits, *, exempt: bool | None = None) -> Held:
     if mac and limits.memory is not None:
         unmet.append(Gap("memory", "nothing in macOS is known to hold it"))
         limits = limits._replace(memory=None)
-    if mac and not os.access(PS, os.X_OK):
-        unmet += [Gap(name, f"{PS} is missing") for name in ("procs", "time") if getattr(limits, name) is not None]
+    if mac and not _process_list():
+        unmet += [Gap(name, "ps is missing") for name in ("procs", "time") if getattr(limits, name) is not None]
         limits = limits._replace(procs=None, time=None)
     rlimits = [name for name in ("cpu", "files", "size") if getattr(limits, name) is not None]
     group = None if mac else Group.make(memory=limits.memory, procs=limits.procs)
@@ -154,6 +153,13 @@ def hold(limits: Limits, *, exempt: bool | None = None) -> Held:
         left = ", and is still beneath the command (a daemon is not)" if mac else ""
         gaps.append(Gap("time", "held by a process of yours: it ends only what it can signal" + left))
     return Held(limits, tuple(rlimits), group, tuple(sorted(unmet)), tuple(sorted(gaps)))
+
+
+def _process_list() -> bool:
+    """Whether the processes of macOS can be listed."""
+    from tracers.process_table import PS  # only there
+
+    return os.access(PS, os.X_OK)
 
 
 class Limited:
