@@ -92,8 +92,15 @@ def learn_from(
         known = Counter(report.process for report in reports)
         names = ", ".join(to_text(name) for name, _ in known.most_common(8))
         raise InputFileError(f"no report is of {', '.join(map(to_text, only))}", f"the log has reports of {names}")
+    bound = only or any(report.tag for report in kept)
+    taken = () if bound else tuple(name for name, _ in Counter(report.process for report in kept).most_common())
+    saved = _saved(kept, reports, tally, home or _home(kept), project, command)
+    return saved._replace(processes=taken, strange=tuple(strange))
+
+
+def _saved(kept: list[Report], reports: list[Report], tally: Tally, home: str, project: str, command: str) -> Saved:
+    """The trace that ``kept`` of ``reports`` tell."""
     process = Counter(report.process for report in kept).most_common(1)[0][0]
-    home = home or _home(kept)
     programs = ProgramTable()
     translator = Translator(programs, outcome_of_denials=0)
     header = Header(
@@ -116,9 +123,7 @@ def learn_from(
     end = TraceEnd(
         0, calls=sum(report.count for report in kept), lost=lost, notes=_notes(kept, denied, len(reports) - len(kept))
     )
-    bound = only or any(report.tag for report in kept)
-    taken = () if bound else tuple(name for name, _ in Counter(report.process for report in kept).most_common())
-    return Saved(recorder.finish(end, 0.0), tally, taken, tuple(strange))
+    return Saved(recorder.finish(end, 0.0), tally)
 
 
 def _directory(text: str, option: str) -> str:
