@@ -118,7 +118,11 @@ class SeatbeltTracer:
         while (left := deadline - time.monotonic()) > 0:
             try:
                 sent = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,  # as all that is not the command: what ends that leaves this alone
                 )
             except OSError as problem:
                 raise _not_started(words[0], problem) from None
@@ -152,7 +156,12 @@ class SeatbeltTracer:
         words += ["--predicate", PREDICATE]
         try:
             shown = subprocess.run(
-                words, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=self._tools.patience * 6
+                words,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                timeout=self._tools.patience * 6,
+                start_new_session=True,
             )
         except (OSError, subprocess.TimeoutExpired):
             return [], ("`log show` did not answer: the stream alone was read",)
