@@ -7,7 +7,7 @@ import msgspec
 
 from learner.agent import Agent, Ran
 from learner.derivation import SensitiveUse
-from learner.policy import CHANGES, NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope
+from learner.policy import CHANGES, NO_RIGHT, Grant, NetworkGrant, Policy, Right, Scope, ServiceGrant
 from learner.variables import Variables
 from tracers.events import Operation
 
@@ -22,6 +22,8 @@ class Kind(enum.StrEnum):
     CONNECT = "connect"
     BIND = "bind"
     READ = "read"
+    LOOK = "look"
+    """Whether a path is there, and what it is, can be told: only macOS refuses that."""
 
 
 RIGHTS = {
@@ -39,11 +41,11 @@ class Severity(enum.IntEnum):
     OWN = 0
     """In the project, or in the private directory for temporary files."""
     SYSTEM = 1
-    """What is installed, or this machine's configuration, can be read."""
+    """What is installed, or this machine's configuration and state, can be read."""
     HOME = 2
     """Files of the user's, or of other people's, can be read."""
     HOST = 3
-    """An endpoint can be reached or taken."""
+    """An endpoint, or a service of macOS, can be reached or taken."""
     EXECUTABLE = 4
     OUTSIDE = 5
     """Something outside of the project can be changed."""
@@ -62,9 +64,9 @@ class User(NamedTuple):
 class Change(NamedTuple):
     """One thing that one side allows (``granted``) or does (RUN, sensitive uses) and the other does not.
 
-    ``path`` is absolute and folded, or an endpoint's text if ``endpoint`` is set. ``but``: grants of the other side
-    within the tree. ``reason``: why it is sensitive, empty if it is not. ``beside``: how many objects exist in the tree
-    beside those that were needed (at least, see :mod:`learner.census`), 0 if that is not known.
+    ``path`` is absolute and folded, or the text of ``endpoint`` or ``service`` if one is set. ``but``: grants
+    of the other side within the tree. ``reason``: why it is sensitive, empty if it is not. ``beside``: how many objects
+    exist in the tree beside those that were needed (at least, see :mod:`learner.census`), 0 if that is not known.
     """
 
     severity: Severity
@@ -78,6 +80,7 @@ class Change(NamedTuple):
     endpoint: NetworkGrant | None = None
     granted: bool = True
     beside: int = 0
+    service: ServiceGrant | None = None
 
     @property
     def objects(self) -> int:
@@ -117,7 +120,8 @@ class Side(NamedTuple):
     """One of the two. ``ran``: the programs that were started; ``recorded``: whether that is known, as in a trace.
 
     ``left_out``: sensitive objects that were used and are not granted. ``beside``: by directory, how many objects exist
-    beside those that were needed, as far as a trace says so.
+    beside those that were needed, as far as a trace says so. ``mac``: whether looking at a symlink can be refused.
+    ``looked``: by path, the labels of the programs that looked at it, as far as that is recorded.
     """
 
     policy: Policy
@@ -127,6 +131,8 @@ class Side(NamedTuple):
     left_out: tuple[SensitiveUse, ...] = ()
     agent: Agent | None = None
     beside: tuple[tuple[str, int], ...] = ()
+    mac: bool = False
+    looked: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def moved(self, to: Variables) -> "Side":
         """This side in the project, home and prefix that ``to`` names."""
@@ -142,9 +148,16 @@ class Side(NamedTuple):
 
         grants = tuple(msgspec.structs.replace(grant, path=move(grant.path)) for grant in self.policy.grants)
         return self._replace(
-            policy=Policy(grants, self.policy.network),
+            policy=msgspec.structs.replace(
+                self.policy,
+                grants=grants,
+                links=tuple(map(move, self.policy.links)),
+                services=tuple(msgspec.structs.replace(s, name=move(s.name)) for s in self.policy.services),
+                probes=tuple(map(move, self.policy.probes)),
+            ),
             variables=to,
             ran=tuple(msgspec.structs.replace(ran, path=move(ran.path)) for ran in self.ran),
             beside=tuple((move(path), objects) for path, objects in self.beside),
+            looked=tuple((move(path), labels) for path, labels in self.looked),
             left_out=tuple(use._replace(path=move(use.path)) for use in self.left_out),
         )

@@ -14,7 +14,7 @@ from learner.places import is_within
 from learner.policy import NO_RIGHT, NetworkAction, NetworkGrant, Policy, Right
 from learner.ports import ephemeral_ports
 from learner.resolver import kind_of
-from learner.seatbelt.services import name_of
+from learner.seatbelt.services import covers, name_of
 from learner.trace import Trace
 from tracers.events import Endpoint, Family, Operation
 
@@ -134,9 +134,7 @@ _LOOKS = frozenset({"file-read-metadata", "file-read-xattr", "file-test-existenc
 
 def _missing_on_macos(access: Access, policy: Policy) -> Right | None:
     if access.operation is Operation.SERVICE:
-        granted = any(
-            grant.operation == access.call and grant.name in ("", name_of(access)) for grant in policy.services
-        )
+        granted = any(covers(grant, access.call, name_of(access)) for grant in policy.services)
         return None if granted else NO_RIGHT
     return None if access.object in policy.probes else NO_RIGHT
 

@@ -18,8 +18,22 @@ from learner.folding import Folding, without_version
 from learner.jail.groups import GROUPS, PREFIX
 from learner.merging import merge
 from learner.places import Map, Place, ancestors, is_temporary, is_within
-from learner.policy import ALWAYS, NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope, Witness
+from learner.policy import (
+    ALWAYS,
+    NO_RIGHT,
+    Grant,
+    NetworkAction,
+    NetworkGrant,
+    Policy,
+    Right,
+    Scope,
+    ServiceGrant,
+    Witness,
+)
+from learner.seatbelt.services import covers
+from learner.seatbelt.weighing import at_place, kind_of, weigh, without_number
 from learner.sensitive import Catalogue
+from learner.words import service
 from tracers.events import Operation
 from tracers.programs import LAUNCHER
 
@@ -43,9 +57,15 @@ class _View:
             msgspec.structs.replace(grant, path=folding.path(grant.path), ensure=False) for grant in side.policy.grants
         ]
         network = side.policy.network if ports else tuple(_endpoint(n) for n in side.policy.network)
-        joined = merge([Policy(tuple(moved), network)])
+        joined = merge([Policy(tuple(moved), network, services=side.policy.services)])
         self.grants = joined.grants
         self.network = joined.network
+        self.services = {self._service(s, folding): s for s in joined.services}
+        looked = (*side.policy.probes, *(side.policy.links if side.mac else ()))
+        self.looked = {folding.path(path) for path in looked}
+        self.probes = {folding.path(path) for path in side.policy.probes}
+        self._lookers = {folding.path(path): labels for path, labels in side.looked}
+        self._shown: frozenset[str] | None = None
         self.left_out = {folding.path(use.path): use for use in side.left_out}
         self.ran = {folding.path(ran.path): ran for ran in side.ran}
         self.recorded = side.recorded
@@ -65,6 +85,26 @@ class _View:
             (self._trees if grant.scope is Scope.TREE else self._singles)[grant.path] |= grant.rights.value
         self._sorted = sorted(every, key=lambda grant: grant.path)
         self._paths = [grant.path for grant in self._sorted]
+
+    def _service(self, grant: ServiceGrant, folding: Folding) -> tuple[str, str]:
+        if grant.name.startswith("/"):
+            return grant.operation, folding.path(grant.name)
+        return grant.operation, grant.name if folding.exact else without_number(without_version(grant.name))
+
+    def uses(self, operation: str, name: str) -> bool:
+        """Whether a service may be used, its name folded."""
+        return any(covers(ServiceGrant(known, of), operation, name) for known, of in self.services)
+
+    def may_look(self, path: str, *, attributes: bool) -> bool:
+        """Whether a path may be looked at; ``attributes``: and those be read that are kept with it."""
+        if path in self.probes or self.rights(path, Scope.FILE) & Right.READ.value:
+            return True
+        if attributes:
+            return False
+        if self._shown is None:
+            above = (a for p in (*self._paths, *self.looked) for a in ancestors(p))
+            self._shown = frozenset((*self._paths, *self.looked, *above))
+        return path in self._shown
 
     def rights(self, path: str, scope: Scope) -> int:
         """What is granted on an object, or on all of a tree."""
@@ -90,6 +130,10 @@ class _View:
         return tuple(
             User(self.chain(w.program), w.operations, w.example, w.objects) for w in sorted(of_kind or witnesses)
         )
+
+    def lookers(self, path: str) -> tuple[User, ...]:
+        """Who looked at a path, as far as that is recorded."""
+        return tuple(User(self.chain(label), (Operation.STAT,), path) for label in self._lookers.get(path, ()))
 
     def chain(self, label: str) -> tuple[str, ...]:
         """The shortest way from the first program to this one."""
@@ -124,6 +168,8 @@ def _added(old: _View, new: _View, places: Map) -> tuple[Change, ...]:
             kind = Kind.BIND if endpoint.action is NetworkAction.BIND else Kind.CONNECT
             users = new.users(endpoint.witnesses, kind)
             found.append(Change(Severity.HOST, kind, endpoint.host, Scope.FILE, NO_RIGHT, users, endpoint=endpoint))
+    found += _services(old, new, places, catalogue)
+    found += _looks(old, new, places)
     found += _programs(old, new)
     for path, use in new.left_out.items():
         rights = use.rights.value & ~old.rights(path, Scope.FILE)
@@ -134,6 +180,28 @@ def _added(old: _View, new: _View, places: Map) -> tuple[Change, ...]:
             kind = next(kind for kind, all_ in RIGHTS.items() if right & all_)
             found.append(Change(severity, kind, path, Scope.FILE, right, users, use.reason, granted=False))
     return tuple(sorted(found, key=order))
+
+
+def _services(old: _View, new: _View, places: Map, catalogue: Catalogue) -> list[Change]:
+    found = []
+    for (operation, name), grant in new.services.items():
+        wider = any(one != grant and covers(one, operation, grant.name) for one in new.services.values())
+        if wider or old.uses(operation, name):
+            continue
+        kind = kind_of(operation)
+        severity, reason = weigh(grant, places, catalogue)
+        users = new.users(grant.witnesses, kind)
+        found.append(Change(severity, kind, service(grant), Scope.FILE, NO_RIGHT, users, reason, service=grant))
+    return found
+
+
+def _looks(old: _View, new: _View, places: Map) -> list[Change]:
+    """The paths that may newly be looked at, by macOS, beside those that something is granted on."""
+    return [
+        Change(at_place(path, Severity.SYSTEM, places), Kind.LOOK, path, Scope.FILE, NO_RIGHT, new.lookers(path))
+        for path in sorted(new.looked)
+        if not old.may_look(path, attributes=path in new.probes)
+    ]
 
 
 def _openings(

@@ -22,8 +22,10 @@ from learner.places import ancestors
 from learner.policy import NO_RIGHT, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
 from learner.profile import Profile
 from learner.ran import programs
+from learner.seatbelt.complete import lookers
+from learner.seatbelt.services import covers, name_of
 from learner.session import MAX_ROUNDS, derive, record, tracer_of
-from learner.trace import Trace, merge
+from learner.trace import DARWIN, Trace, merge
 from learner.variables import Variables
 from tracers.events import Operation
 from tracers.programs import LAUNCHER
@@ -34,6 +36,7 @@ class Drift(NamedTuple):
     """``difference``: added is what the run needed and the profile lacks; removed what this run did not need.
 
     ``denied``: every refusal. ``status`` is how the command ended; ``interrupted``: whether the user ended it.
+    ``lost``: records of the runs that were lost: what is refused or needed may be among them.
     """
 
     difference: Difference
@@ -41,6 +44,7 @@ class Drift(NamedTuple):
     status: int
     interrupted: bool
     variables: Variables
+    lost: int = 0
 
 
 def check(
@@ -68,8 +72,9 @@ def check(
         confinement = enforcer.prepare(policy)
         try:
             demand(confinement, enforcer, require)
+            tracer = _tracer(confinement, names=names)
             wrapped = confinement.wrap(command)
-            run = record(wrapped, _tracer(confinement, names=names), variables)
+            run = record(wrapped, tracer, variables)
             confinement.check()
         finally:
             confinement.close()
@@ -87,11 +92,18 @@ def check(
     # Without a jail an address that a name stood for cannot be told from any other.
     reached = network_grants(whole.accesses, whole.programs) if names or not needs_names(profile.policy) else ()
     found = judge(whole, profile, tuple(denied), learned, wrapper, reached)
-    return Drift(found, tuple(denied), run.end.status, run.end.interrupted, run.trace.header.variables)
+    return Drift(
+        found,
+        tuple(denied),
+        run.end.status,
+        run.end.interrupted,
+        run.trace.header.variables,
+        whole.end.lost if whole.end else 0,
+    )
 
 
 def _tracer(confinement: Confinement, *, names: bool) -> Tracer:
-    tracer = tracer_of(confinement)
+    tracer = tracer_of(confinement, admitted=True)
     if not names:
         return tracer
     from learner.jail.watched import WatchedTracer
@@ -115,10 +127,11 @@ def judge(
     refused = _wanted(trace, denied)
     found = add_found(policy, derive(refused, frozenset()))
     known = _left_out(add_found(policy, derive(learned, frozenset())).sensitive) if learned else ()
-    before = Side(policy, variables, agent.ran if agent else (), bool(agent and agent.ran), known)
+    mac = trace.header.platform == DARWIN
+    before = Side(policy, variables, agent.ran if agent else (), bool(agent and agent.ran), known, mac=mac)
     ran = tuple(one for one in programs(trace) if one.path != wrapper)
     grown = msgspec.structs.replace(found.policy, network=(*found.policy.network, *reached))
-    after = Side(grown, variables, ran, True, _left_out(found.sensitive))
+    after = Side(grown, variables, ran, True, _left_out(found.sensitive), mac=mac, looked=lookers(trace) if mac else ())
     whole = compare(before, after, ports=True)
     accesses = [*trace.accesses, *refused.accesses, *_hidden(trace)]
     spare = compare(before, before._replace(policy=_used(policy, accesses)), ports=True)
@@ -181,7 +194,14 @@ def _used(policy: Policy, accesses: list[Access]) -> Policy:
         return elsewhere or bool(grant.rights & wanted.get((grant.path, grant.scope), NO_RIGHT))
 
     grants = tuple(grant for grant in policy.grants if _is_for_launch(grant) or is_used(grant))
-    return Policy(grants, tuple(one for one in policy.network if any(_uses(access, one) for access in accesses)))
+    asked = {(a.call, name_of(a)) for a in accesses if a.operation is Operation.SERVICE and a.meaning is Meaning.DONE}
+    looked = {access.object for access in accesses if access.operation in (Operation.STAT, Operation.GETXATTR)}
+    return Policy(
+        grants,
+        tuple(one for one in policy.network if any(_uses(access, one) for access in accesses)),
+        services=tuple(one for one in policy.services if any(covers(one, *use) for use in asked)),
+        probes=tuple(path for path in policy.probes if path in looked),
+    )
 
 
 def _is_for_launch(grant: Grant) -> bool:

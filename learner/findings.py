@@ -75,6 +75,8 @@ def findings(result: Result) -> tuple[str, ...]:
             f"denied under enforcement: {d.access.operation} {to_text(d.access.object)} ({to_text(d.program)})"
             for d in live.unwanted
         ]
+        if live.lost:
+            found.append(f"{live.lost} records of the confined run were lost: a denial may be among them")
     found += [
         f"sensitive, {_openness(s)}: {to_text(s.path)} ({s.reason}), {_used_by(s)}"
         for s in result.cover.sensitive

@@ -7,6 +7,7 @@ said as a gap. How a mask holds: :mod:`learner.enforcers.floor`.
 
 import os
 import stat
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from learner.mounts import mounts, second_names
 from learner.names import to_text
 from learner.places import is_systems, is_within
 from learner.policy import Right
+from learner.seatbelt.sbpl import is_sayable
 from learner.sensitive import CATALOGUE, Catalogue
 from learner.sensitive_entries import HOMES, Concern
 from learner.variables import Variables
@@ -35,20 +37,31 @@ _ADDRESSES = (
 )
 """(variable, what stands before the path, what it leads to): sockets that programs find by their environment."""
 _GAPS = (
-    Gap(
-        "abstract unix sockets", "they belong to the network, which stays the machine's: X11 or D-Bus may listen there"
-    ),
     Gap("environment", "tokens in environment variables and in the kernel's keyrings are passed on as they are"),
     Gap("network services", "what listens on TCP can be reached, daemons that read any file for others among them"),
-    Gap("new secrets", "what is made or mounted while the command runs is not masked"),
     Gap("second names", "hard links and copies in places that no pattern names are not masked"),
-    Gap("setuid programs", "sudo and the like get no privileges"),
     Gap("what runs later", "the command may write what others run outside, where nothing is masked: hooks, timers, …"),
 )
 
 
+_ON_LINUX = (
+    Gap(
+        "abstract unix sockets", "they belong to the network, which stays the machine's: X11 or D-Bus may listen there"
+    ),
+    Gap("new secrets", "what is made or mounted while the command runs is not masked"),
+    Gap("setuid programs", "sudo and the like get no privileges"),
+)
+_ON_MACOS = (
+    Gap("certificates", "the keychain is out of reach: what asks it for certificates may fail to connect"),
+    Gap("names", "that something masked is there can be seen, not what is in it"),
+    Gap("new secrets", "what is made while the command runs is masked only if its whole name is in the catalogue"),
+    Gap("services", "what opens or drives other programs (open, osascript, the pasteboard) is refused"),
+    Gap("setuid programs", "sudo, ps and the like do not run in any sandbox of macOS"),
+)
+
+
 class Mask(NamedTuple):
-    """An existing object, its links resolved, and why it is sensitive."""
+    """An object, its links resolved, and why it is sensitive. It exists, but for macOS, which masks by name."""
 
     path: str
     reason: str
@@ -110,8 +123,15 @@ class _Search:
             tree = rest.endswith("/**")
             names = rest.removesuffix("/**").split("/")
             for top in self.homes if start == "~" else (self._root,):
+                if sys.platform == "darwin" and "*" not in "".join(names) and top in ("", self.variables.home):
+                    self._foresee(f"{top.rstrip('/')}/{'/'.join(names)}", entry.reason)
                 for path in self._expand(top.rstrip("/"), names):
                     self._add(path, entry.reason, tree)
+
+    def _foresee(self, path: str, reason: str) -> None:
+        """Mask what is not there yet."""
+        if not os.path.lexists(path):
+            self.found.setdefault(os.path.realpath(path), reason)
 
     def anywhere(self, most: int) -> None:
         """What may lie anywhere: in the project as far as ``most`` names go, and directly in home directories."""
@@ -207,6 +227,8 @@ class _Search:
         if stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and not tree) or any(is_within(real, k) for k in _KERNELS):
             return
         self.found.setdefault(real, reason)
+        if sys.platform == "darwin" and "/Library/" in real:
+            return  # to list these has macOS ask the user, and nobody links what is in them
         if stat.S_ISDIR(mode) and any(is_within(real, home) for home in self.homes):
             self._follow(real, reason)
 
@@ -233,13 +255,17 @@ def _settle(search: _Search, allowed: frozenset[str], kept: frozenset[str]) -> F
                 Gap(to_text(one), f"it lies in a sensitive place ({reason}) and stays open: the command is there")
             )
         for part in _around(path, spared):
-            masks.setdefault(part, reason)
+            if sys.platform == "darwin" and not is_sayable(part):
+                unmet.add(Gap(to_text(part), f"it cannot be masked by its name, and stays open ({reason})"))
+            else:
+                masks.setdefault(part, reason)
     places = search.variables.places
     where = f"in {to_text(places.project)} and directly" if places.has_project else "directly"
     stray = f"names such as .env and id_rsa were searched {where} in home directories, nowhere else"
     tops = [Mask(path, masks[path]) for path in sorted(masks) if not _is_below(path, masks)]
-    gaps = [*_GAPS, Gap("stray secrets", stray)]
-    if os.geteuid() == 0:
+    mac = sys.platform == "darwin"
+    gaps = [*_GAPS, *(_ON_MACOS if mac else _ON_LINUX), Gap("stray secrets", stray)]
+    if os.geteuid() == 0 and not mac:
         reason = "runs without capabilities, and other accounts' files look as if they were nobody's: what only root's "
         gaps.append(Gap("root", f"{reason}power opens stays closed"))
     return Floor(tuple(tops), tuple(sorted(unmet)), tuple(sorted(gaps)))
@@ -249,7 +275,7 @@ def _around(path: str, spared: set[str]) -> Iterator[str]:
     """The objects that together are ``path`` without what is ``spared`` in it."""
     if not spared:
         yield path
-    elif path not in spared:
+    elif path not in spared and os.path.isdir(path):
         for name in sorted(os.listdir(path)):
             child = f"{path}/{name}"
             if not os.path.islink(child):

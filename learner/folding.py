@@ -34,13 +34,13 @@ class Folding:
 
     def __init__(self, places: Map, *, exact: bool = False) -> None:
         """``exact``: change nothing."""
+        self.exact = exact
         self._places = places
         self._folded: dict[str, str] = {"/": "/"}
-        self._exact = exact
 
     def path(self, path: str) -> str:
         """``path`` (absolute, normalised) with what changes from version to version replaced by :data:`FOLDED`."""
-        if self._exact:
+        if self.exact:
             return path
         found = self._folded.get(path)
         if found is None:

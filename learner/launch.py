@@ -6,7 +6,7 @@ import signal
 from typing import NoReturn
 
 from learner.enforcers.enforcer import Confinement
-from learner.errors import LaunchError, NotExecutable, NotFound
+from learner.errors import LaunchError, MachineError, NotExecutable, NotFound
 from learner.names import to_text
 from learner.policy import Policy
 from tracers.tracer import Command
@@ -29,7 +29,10 @@ def execute(command: Command, confinement: Confinement) -> NoReturn:
     """Confine this process and become the command. Never returns; raises LaunchError, NotFound or NotExecutable."""
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these; a program expects their defaults
         signal.signal(ignored, signal.SIG_DFL)
-    target = confinement.wrap(command)
+    try:
+        target = confinement.wrap(command)
+    except MachineError as problem:
+        raise LaunchError(str(problem), problem.remedy) from None
     try:
         if target.confine is not None:
             target.confine()

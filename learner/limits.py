@@ -6,6 +6,7 @@ this machine cannot hold is a gap: *unmet* if nothing holds it, a caveat if some
 """
 
 import enum
+import errno
 import os
 import re
 import resource
@@ -59,8 +60,7 @@ TIMED_OUT = 124
 
 _NUMBER = re.compile(r"(\d{1,15})([a-zA-Z]?)(?:iB|B)?")
 _CAP_SYS_ADMIN, _CAP_SYS_RESOURCE = 21, 24  # linux/capability.h
-_LINUX = ("memory", "procs", "time")
-"""What takes cgroups, a subreaper, or Linux's meaning of an rlimit."""
+_NO_GROUP = ": there is no delegated cgroup"
 _CPU_GRACE = 1  # seconds between SIGXCPU and SIGKILL
 
 
@@ -126,11 +126,15 @@ def hold(limits: Limits, *, exempt: bool | None = None) -> Held:
     ``exempt``: whether RLIMIT_NPROC does not bind this process (default: as it is). Raises nothing.
     """
     unmet, gaps = [], []
-    if sys.platform == "darwin":
-        unmet = [Gap(name, "macOS has nothing to hold it by") for name in _LINUX if getattr(limits, name) is not None]
-        limits = limits._replace(**dict.fromkeys(_LINUX))
+    mac = sys.platform == "darwin"
+    if mac and limits.memory is not None:
+        unmet.append(Gap("memory", "nothing in macOS is known to hold it"))
+        limits = limits._replace(memory=None)
+    if mac and not _process_list():
+        unmet += [Gap(name, "ps is missing") for name in ("procs", "time") if getattr(limits, name) is not None]
+        limits = limits._replace(procs=None, time=None)
     rlimits = [name for name in ("cpu", "files", "size") if getattr(limits, name) is not None]
-    group = Group.make(memory=limits.memory, procs=limits.procs)
+    group = None if mac else Group.make(memory=limits.memory, procs=limits.procs)
     if limits.memory is not None and not (group and group.memory):
         rlimits.append("memory")
         gaps.append(
@@ -138,15 +142,24 @@ def hold(limits: Limits, *, exempt: bool | None = None) -> Held:
         )
     if limits.procs is not None and not (group and group.procs):
         if _exempt() if exempt is None else exempt:
-            unmet.append(Gap("procs", "RLIMIT_NPROC does not bind root, and there is no delegated cgroup"))
+            unmet.append(Gap("procs", "RLIMIT_NPROC does not bind root" + ("" if mac else _NO_GROUP)))
         else:
             rlimits.append("procs")
-            gaps.append(Gap("procs", "counted together with your other processes: there is no delegated cgroup"))
+            threads = ", and no threads" if mac else _NO_GROUP
+            gaps.append(Gap("procs", "counted together with your other processes" + threads))
     if limits.cpu is not None:
         gaps.append(Gap("cpu", "counted for each process alone"))
     if limits.time is not None:
-        gaps.append(Gap("time", "held by a process of yours: it ends only what it can signal"))
+        left = ", and is still beneath the command (a daemon is not)" if mac else ""
+        gaps.append(Gap("time", "held by a process of yours: it ends only what it can signal" + left))
     return Held(limits, tuple(rlimits), group, tuple(sorted(unmet)), tuple(sorted(gaps)))
+
+
+def _process_list() -> bool:
+    """Whether the processes of macOS can be listed."""
+    from tracers.process_table import PS  # only there
+
+    return os.access(PS, os.X_OK)
 
 
 class Limited:
@@ -206,11 +219,18 @@ def _lower(number: int, soft: int, hard: int) -> None:
     _, most = resource.getrlimit(number)
     if most != resource.RLIM_INFINITY:
         soft, hard = min(soft, most), min(hard, most)
-    resource.setrlimit(number, (soft, hard))
+    try:
+        resource.setrlimit(number, (soft, hard))
+    except ValueError:
+        raise OSError(errno.EINVAL, f"a limit of {soft} is none that this system takes") from None
 
 
 def tasks_of(user: int) -> int:
-    """How many processes and threads of ``user`` there are, as far as /proc shows them; this process is one."""
+    """How many processes of ``user`` there are, as far as they can be seen; this one is one. On Linux with threads."""
+    if sys.platform == "darwin":
+        from tracers.process_table import processes
+
+        return max(sum(one.user == user for one in processes()), 1)
     total = 0
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -232,5 +252,5 @@ def _exempt() -> bool:
             lines = dict(line.split(":", 1) for line in file.read().splitlines() if ":" in line)
         effective = int(lines["CapEff"], 16)
     except (OSError, KeyError, ValueError):
-        effective = 0
+        effective = 0  # macOS has none
     return os.getuid() == 0 or bool(effective & (1 << _CAP_SYS_ADMIN | 1 << _CAP_SYS_RESOURCE))

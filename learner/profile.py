@@ -208,10 +208,10 @@ def network_toml(grant: NetworkGrant, variables: Variables) -> str:
 def service_toml(grant: ServiceGrant, variables: Variables) -> str:
     """The table of one macOS grant, under its comment."""
     return (
-        f"{_comment(words.reasons(grant.witnesses, variables, words.service(grant)))}"
+        f"{_comment(words.reasons(grant.witnesses, variables, grant.name or grant.operation))}"
         "[[service]]\n"
         f"operation = {_quote(to_text(grant.operation))}\n"
-        + (f"name = {_quote(to_text(grant.name))}\n" if grant.name else "")
+        + (f"name = {_quote(words.service_name(grant, variables))}\n" if grant.name else "")
         + _witnesses_toml(grant.witnesses, variables)
     )
 
@@ -266,9 +266,13 @@ class _Reader:
 
     def service(self, form: ServiceForm, key: str) -> ServiceGrant:
         """A grant of what only macOS controls."""
+        from learner.seatbelt.services import is_about_paths  # a profile of Linux has none, and is read at every start
+
+        operation = self.text(form.operation, f"{key}.operation", from_text)
+        decode = self._variables.expand if form.name and is_about_paths(operation) else from_text
         return ServiceGrant(
-            operation=self.text(form.operation, f"{key}.operation", from_text),
-            name=self.text(form.name, f"{key}.name", from_text),
+            operation=operation,
+            name=self.text(form.name, f"{key}.name", decode),
             witnesses=self._witnesses(form.needed_by, f"{key}.needed_by"),
         )
 

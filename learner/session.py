@@ -35,14 +35,19 @@ MAX_ROUNDS = 6
 """Confined runs of one live verification: each repairs what the one before was denied."""
 
 
-def tracer_of(confinement: Confinement) -> Tracer:
-    """What watches a confined run: where the sandbox itself tells, what it tells of this one."""
+def tracer_of(confinement: Confinement, *, admitted: bool = False) -> Tracer:
+    """What watches a confined run: where the sandbox itself tells, what it tells of this one.
+
+    ``admitted``: not only what is refused. To be called before the confinement wraps a command.
+    """
     from learner.enforcers.seatbelt import SeatbeltConfinement
 
     if not isinstance(confinement, SeatbeltConfinement):
         return make_tracer(TracerName.PTRACE)
     from tracers.seatbelt import SeatbeltTracer
 
+    if admitted:
+        confinement.report()
     try:
         return SeatbeltTracer(enforced=confinement.tag, tools=confinement.tools)
     except TracerError as problem:
@@ -57,14 +62,22 @@ def _recorder(tracer: Tracer, header: Header, writer: TraceWriter | None) -> "Re
     return ReportRecorder(header, tracer.programs, writer, look_here if sys.platform == DARWIN else None)
 
 
-def make_tracer(name: TracerName) -> Tracer:
-    """A tracer for one run. Raises MachineError if it cannot work here."""
+def make_tracer(name: TracerName, floor: Floor | None = None) -> Tracer:
+    """A tracer for one run. ``floor``: what is masked meanwhile, for the one that has to do it itself.
+
+    Raises MachineError if it cannot work here.
+    """
     if name not in tracer_names():
         raise MachineError(f"the {name} tracer is not of this system", f"use --tracer {tracer_names()[0]}")
     try:
         if name is TracerName.SEATBELT:
-            from learner.seatbelt.emit import watching
             from tracers.seatbelt import SeatbeltTracer
+
+            if floor is not None:
+                from learner.enforcers.seatbelt import masked_by
+
+                return SeatbeltTracer(lambda tag: masked_by(floor, tag, report=True))
+            from learner.seatbelt.emit import watching
 
             return SeatbeltTracer(watching)
         if name is TracerName.STRACE:
@@ -130,7 +143,7 @@ def record(
         masked=tuple(floor.masks) if floor is not None else (),
         environment=tuple(sorted(name for name in os.environ if name.isascii() and name.isidentifier())),
     )
-    if floor is not None:
+    if floor is not None and tracer.name is not TracerName.SEATBELT:  # whose sandbox cannot be nested, see make_tracer
         from learner.enforcers.floor import prepare as prepare_floor
 
         command = prepare_floor(floor).wrap(command)
@@ -170,7 +183,7 @@ def repeat(
     runs: list[Run] = []
     while len(runs) < times and not (runs and (runs[-1].end.interrupted or runs[-1].end.launch_errno)):
         on_run(len(runs) + 1)
-        source = make_tracer(tracer.name)
+        source = make_tracer(tracer.name, floor)
         if names:
             from learner.jail.watched import WatchedTracer
 
@@ -211,7 +224,8 @@ def derive(trace: Trace, allowed: frozenset[str], scale: Scale = DEFAULT) -> Der
 class Live(NamedTuple):
     """A live verification. ``repaired``: denials that led to new grants; ``denied``: those left.
 
-    ``status`` is the last confined run's, ``expected`` the recorded one's.
+    ``status`` is the last confined run's, ``expected`` the recorded one's. ``lost``: records of the last confined run,
+    among which a denial may have been.
     """
 
     rounds: int
@@ -221,6 +235,7 @@ class Live(NamedTuple):
     denied: tuple[Denial, ...]
     cover: Derived
     trace: Trace
+    lost: int = 0
 
     @property
     def unwanted(self) -> tuple[Denial, ...]:
@@ -232,8 +247,8 @@ class Live(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the command ended as recorded and nothing was denied against our wish."""
-        return self.status == self.expected and not self.unwanted
+        """Whether the command ended as recorded, all was seen, and nothing was denied against our wish."""
+        return self.status == self.expected and not self.unwanted and not self.lost
 
 
 def live(
@@ -270,7 +285,7 @@ def live(
         grown = merge([learned, _wanted(run.trace, left)])
         better = add_found(start, derive(grown, allowed))
         if not left or run.end.interrupted or better.policy in seen or number == MAX_ROUNDS:
-            return Live(number, run.end.status, expected, tuple(repaired), left, found, learned)
+            return Live(number, run.end.status, expected, tuple(repaired), left, found, learned, run.end.lost)
         repaired += [d for d in left if missing(d.access, better.policy, enforcer) is None]
         learned, found = grown, better
         seen.add(found.policy)

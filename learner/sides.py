@@ -63,7 +63,7 @@ def open_sides(old: str, new: str, here: Variables) -> tuple[Opened, Opened]:
 def _open_trace(file: str) -> Opened:
     from learner.ran import programs  # a profile alone needs none of this, and it is slow to import
     from learner.session import derive
-    from learner.trace import read_trace
+    from learner.trace import DARWIN, read_trace
 
     trace = read_trace(Path(file))
     derived = derive(trace, frozenset())
@@ -72,15 +72,20 @@ def _open_trace(file: str) -> Opened:
     own = trace.header.variables
     partial = trace.end is None or trace.end.interrupted or bool(trace.skipped)
     side = Side(derived.policy, own, programs(trace), True, left_out, beside=beside)
-    return Opened(side, file, partial=partial)
+    if trace.header.platform == DARWIN:
+        from learner.seatbelt.complete import lookers
+
+        side = side._replace(mac=True, looked=lookers(trace))
+    return Opened(side, file, trace.header.platform, partial=partial)
 
 
 def _of_profile(profile: Profile, here: Variables) -> Side:
     agent = profile.agent
     variables = here._replace(prefix=profile.prefix)
+    mac = profile.platform == "darwin"
     if agent is None:
-        return Side(profile.policy, variables)
-    return Side(profile.policy, variables, agent.ran, bool(agent.ran), agent=agent)
+        return Side(profile.policy, variables, mac=mac)
+    return Side(profile.policy, variables, agent.ran, bool(agent.ran), agent=agent, mac=mac)
 
 
 def accepted_file(file: str) -> str:
@@ -118,8 +123,8 @@ def accept(file: str, accepted: Side | None, difference: Difference, new: Side, 
     policies = [accepted.policy] if accepted else []
     policy = merge([*policies, _policy(difference.added)])
     agent = Agent(name, name, ran=tuple(ran[path] for path in sorted(ran))) if ran else None
-    prefix = new.variables.prefix
-    profile = Profile(name, name, policy, prefix=prefix, agent=agent)
+    platform = "darwin" if new.mac else "linux"
+    profile = Profile(name, name, policy, platform=platform, prefix=new.variables.prefix, agent=agent)
     if difference.added:
         write_atomically(file, dumps(profile, new.variables, _HEAD).encode())
     return len(difference.added)
@@ -127,7 +132,13 @@ def accept(file: str, accepted: Side | None, difference: Difference, new: Side, 
 
 def _policy(changes: tuple[Change, ...]) -> Policy:
     grants = [Grant(c.path, c.scope, c.rights, _witnesses(c)) for c in changes if c.endpoint is None and c.rights]
-    return Policy(tuple(grants), tuple(c.endpoint for c in changes if c.endpoint is not None))
+    services = [msgspec.structs.replace(c.service, witnesses=_witnesses(c)) for c in changes if c.service is not None]
+    return Policy(
+        tuple(grants),
+        tuple(c.endpoint for c in changes if c.endpoint is not None),
+        services=tuple(services),
+        probes=tuple(c.path for c in changes if c.kind is Kind.LOOK),
+    )
 
 
 def _witnesses(change: Change) -> tuple[Witness, ...]:

@@ -9,11 +9,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import NamedTuple, NoReturn
 
 from learner import kinship
 from learner.limits import TIMED_OUT, Held
-from tracers.offspring import descendants
+from tracers.offspring import remaining
 from tracers.tracer import exit_status
 
 GRACE_SECONDS = 5.0
@@ -41,14 +42,15 @@ def watch(start: Callable[[], NoReturn], held: Held) -> Ended:
     time of ``held`` is over, the command and all that it started get SIGTERM, then SIGKILL. Its cgroup is removed.
     """
     watched = {signal.SIGCHLD, *_PASSED_ON}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-    ignoring = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody learns how a child ended
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*watched, signal.SIGALRM})
+    # Where it is ignored, nobody learns how a child ended. BSD kernels drop it, even blocked, where nothing handles it.
+    handling = signal.signal(signal.SIGCHLD, _noted)
     if held.watched:
         kinship.adopt_orphans()
     parent = os.getpid()
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGCHLD, ignoring)
+        signal.signal(signal.SIGCHLD, handling)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if held.watched:
             kinship.die_with_parent(parent, TIMED_OUT)
@@ -59,8 +61,12 @@ def watch(start: Callable[[], NoReturn], held: Held) -> Ended:
         if held.group is not None:
             held.group.kill()
             held.group.remove()
-        signal.signal(signal.SIGCHLD, ignoring)
+        signal.signal(signal.SIGCHLD, handling)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """A signal is waited for; nothing is to be done when it comes."""
 
 
 def _wait(child: int, held: Held, watched: set[signal.Signals]) -> Ended:
@@ -81,13 +87,24 @@ def _wait(child: int, held: Held, watched: set[signal.Signals]) -> Ended:
 
 def _next(watched: set[signal.Signals], seconds: float) -> int | None:
     """The next signal that came from a process, or 0 for another one; None if the time was over before."""
-    if not hasattr(signal, "sigtimedwait"):  # macOS; there no limit of time is held (learner.limits)
-        number = signal.sigwait(watched)
-        return 0 if number in (signal.SIGINT, signal.SIGQUIT) else number  # the terminal's, most likely
+    if not hasattr(signal, "sigtimedwait"):  # macOS
+        return _next_or_alarm(watched, seconds)
     found = signal.sigtimedwait(watched, seconds)
     if found is None:
         return None
     return found.si_signo if found.si_code <= 0 else 0  # SI_USER: sent by a process
+
+
+def _next_or_alarm(watched: set[signal.Signals], seconds: float) -> int | None:
+    """The same by an alarm. Who sent a signal is not known: the terminal's keys, most likely, if they could have."""
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    number = signal.sigwait({*watched, signal.SIGALRM})
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    if signal.SIGALRM in signal.sigpending():  # it would end this process as soon as it is let through
+        signal.sigwait({signal.SIGALRM})
+    if number == signal.SIGALRM:
+        return None
+    return 0 if number in (signal.SIGINT, signal.SIGQUIT) else number
 
 
 def _reap(child: int) -> int | None:
@@ -107,12 +124,13 @@ def _end_all(held: Held, grace: float) -> tuple[int, ...]:
     """End every descendant: kindly for ``grace`` seconds, then not. What is left, if anything."""
     polite_until = time.monotonic() + grace
     last = polite_until + _KILL_SECONDS
-    for pid in descendants():
+    known: set[int] = set()
+    for pid in remaining(known):
         _send(pid, signal.SIGTERM)
         _send(pid, signal.SIGCONT)
     while True:
         _reap(0)
-        left = descendants()
+        left = remaining(known)
         now = time.monotonic()
         if not left or now >= last:
             return left

@@ -54,9 +54,17 @@ def place(grant: Grant) -> str:
     return path if grant.scope is Scope.FILE else path.removesuffix("/") + "/**"
 
 
-def service(grant: ServiceGrant) -> str:
+def service(grant: ServiceGrant, variables: Variables | None = None) -> str:
     """The operation and the name of ``grant``, such as ``mach-lookup com.apple.logd``."""
-    return to_text(f"{grant.operation} {grant.name}".rstrip())
+    name = to_text(grant.name) if variables is None else service_name(grant, variables)
+    return f"{to_text(grant.operation)} {name}".rstrip()
+
+
+def service_name(grant: ServiceGrant, variables: Variables) -> str:
+    """The name of ``grant``, a path as portable text."""
+    from learner.seatbelt.services import is_about_paths  # whatever is for Linux names none
+
+    return variables.contract(grant.name) if is_about_paths(grant.operation) else to_text(grant.name)
 
 
 def endpoint(grant: NetworkGrant) -> str:

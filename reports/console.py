@@ -43,6 +43,10 @@ def grants_tree(profile: Profile, variables: Variables) -> RenderableType:
         branch = tree.add(Text("services of macOS", style="bold"))
         for service in profile.policy.services:
             branch.add(_service_label(service, variables))
+    if profile.platform == "darwin" and (profile.policy.probes or profile.policy.links):
+        branch = tree.add(Text("looked at, not opened", style="bold"))
+        for path in sorted({*profile.policy.probes, *profile.policy.links}):
+            branch.add(_folded(variables.contract(path)))
     return tree
 
 
@@ -99,6 +103,8 @@ def _title(profile: Profile, variables: Variables) -> Text:
     title = Text(to_text(profile.name), style="bold", overflow="fold")
     title.append(f" runs {variables.contract(profile.command)}: ", style="not bold")
     title.append(f"{len(policy.grants)} grants on paths, {len(policy.network)} on the network", style="not bold")
+    if policy.services:
+        title.append(f", {len(policy.services)} on services of macOS", style="not bold")
     if profile.partial:
         title.append("\npartial: the recording was cut short, grants may be missing", style="yellow not bold")
     return title
@@ -120,8 +126,8 @@ def _endpoint_label(grant: NetworkGrant, variables: Variables) -> RenderableType
 
 
 def _service_label(grant: ServiceGrant, variables: Variables) -> RenderableType:
-    label = _folded(words.service(grant), "bold")
-    return _with_reasons(label, words.reasons(grant.witnesses, variables, grant.name or words.service(grant)))
+    label = _folded(words.service(grant, variables), "bold")
+    return _with_reasons(label, words.reasons(grant.witnesses, variables, grant.name or grant.operation))
 
 
 def _with_reasons(label: Text, reasons: list[str]) -> RenderableType:

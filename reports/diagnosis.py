@@ -75,8 +75,9 @@ def _no_cause(found: Diagnosis) -> list[str]:
     case = found.case
     if not case.failed:
         return [f"it works: exit status {case.status}" + (", as recorded" if case.good else "")]
+    lost = f"; {case.lost} records were lost, and a refusal may be among them" if case.lost else ""
     return [
-        f"no cause found: exit status {case.status}, and nothing was refused that could explain it",
+        f"no cause found: exit status {case.status}, and nothing was refused that could explain it{lost}",
         "  run it unconfined: if it fails there too, it is no matter of the sandbox",
     ]
 
@@ -95,6 +96,7 @@ def document(found: Diagnosis, variables: Variables) -> dict[str, Any]:
         "command": to_text(case.command),
         "enforcer": case.enforcer.name,
         "status": case.status,
+        "lost": case.lost,
         "expected": case.expected if case.good else None,
         "works": found.works,
         "cause": _finding(found.cause) if found.cause else None,

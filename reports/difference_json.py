@@ -25,11 +25,15 @@ def record(report: Report) -> dict[str, Any]:
 
 
 def change_record(change: Change, variables: Variables) -> dict[str, Any]:
-    """``{kind, severity, what, scope, rights[], granted, reason, objects, beside, but[], by[], needed_by[]}``."""
+    """``{kind, severity, what, service, scope, rights[], granted, reason, objects, beside, but[], by[], needed_by[]}``.
+
+    ``service``: the operation of macOS that ``what`` begins with, empty where it is about something else.
+    """
     return {
         "kind": change.kind.value,
         "severity": change.severity.name.lower(),
         "what": endpoint(change.endpoint) if change.endpoint else what(change, variables),
+        "service": to_text(change.service.operation) if change.service else "",
         "scope": change.scope.value,
         "rights": list(right_names(change.rights)),
         "granted": change.granted,

@@ -13,7 +13,7 @@ HEADINGS = {
     Severity.SENSITIVE: "sensitive",
     Severity.OUTSIDE: "changes outside of the project",
     Severity.EXECUTABLE: "programs",
-    Severity.HOST: "network and sockets",
+    Severity.HOST: "network, sockets and services",
     Severity.HOME: "reading in the home directory",
     Severity.SYSTEM: "reading elsewhere",
     Severity.OWN: "in the project, or its own temporary files",
@@ -25,6 +25,7 @@ _VERBS = {
     Kind.CONNECT: "may connect to",
     Kind.BIND: "may listen on",
     Kind.READ: "may read",
+    Kind.LOOK: "may look at",
 }
 _CHAINS = 3
 _LONGEST = 160
@@ -48,6 +49,8 @@ class Report(NamedTuple):
 
 def verb(change: Change) -> str:
     """What may be done, such as ``may read``."""
+    if change.service is not None:
+        return "may use"
     return _VERBS[change.kind] if change.granted else f"used, and was not granted to {change.kind},"
 
 
@@ -55,6 +58,8 @@ def what(change: Change, variables: Variables) -> str:
     """The object, tree or endpoint: portable text."""
     if change.endpoint is not None:
         return words.endpoint(change.endpoint)
+    if change.service is not None:
+        return words.service(change.service, variables)
     path = variables.contract(change.path)
     return path if change.scope is Scope.FILE else path.removesuffix("/") + "/**"
 
@@ -62,7 +67,7 @@ def what(change: Change, variables: Variables) -> str:
 def details(change: Change, variables: Variables) -> str:
     """Rights, amount and exceptions, such as ``write create; 3 objects, such as $HOME/.x/y``; may be empty."""
     found = []
-    if change.kind is Kind.WRITE:
+    if change.rights and change.kind is Kind.WRITE:
         found.append(words.rights_phrase(change.rights))
     if change.objects > 1:
         most = max(change.users, key=lambda user: user.objects)

@@ -109,7 +109,13 @@ def _verified(result: Result) -> list[tuple[str, Text]]:
         live = checked.live
         what = f"live: {live.rounds} confined run{'s' if live.rounds > 1 else ''}, exit status {live.status}"
         what += f", {len(live.repaired)} denials repaired" if live.repaired else ""
-        what += f", {len(live.denied)} denied still" if live.denied else ", nothing denied"
+        what += (
+            f", {len(live.denied)} denied still"
+            if live.denied
+            else ", no denial seen"
+            if live.lost
+            else ", nothing denied"
+        )
         rows.append(("verified", Text(what, "green" if live.holds else "red")))
         rows += [
             ("denied", Text(f"{d.access.operation} {to_text(d.access.object)} ({to_text(d.program)})", "dim"))

@@ -6,6 +6,7 @@ from learner.names import to_text
 from learner.policy import Grant, NetworkGrant, ServiceGrant, Witness, right_names
 from learner.profile import Profile
 from learner.variables import Variables
+from learner.words import service_name
 
 
 def profile_record(profile: Profile, variables: Variables) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def service_record(grant: ServiceGrant, variables: Variables) -> dict[str, Any]:
     """``{operation, name, witnesses[]}``."""
     return {
         "operation": to_text(grant.operation),
-        "name": to_text(grant.name),
+        "name": service_name(grant, variables),
         "witnesses": _witness_records(grant.witnesses, variables),
     }
 

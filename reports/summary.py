@@ -151,6 +151,7 @@ def _live(result: Result) -> dict[str, Any] | None:
         "status": live.status,
         "expected": live.expected,
         "holds": live.holds,
+        "lost": live.lost,
         "repaired": [f"{d.access.operation} {to_text(d.access.object)}" for d in live.repaired],
         "denied": [
             {

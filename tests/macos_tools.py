@@ -27,10 +27,10 @@ class Mode(enum.StrEnum):
 
 
 _SANDBOX_EXEC = """#!{python} -P
-import fcntl, json, os, re, sys
+import fcntl, json, os, sys
 sys.path[:0] = {path!r}
 from learner.access import Access, Kind
-from learner.seatbelt.evaluate import Judge
+from learner.seatbelt.evaluate import Judge, Request
 from learner.seatbelt.judged import request
 from tracers.events import Endpoint, Opaque, Operation
 from tracers.seatbelt_calls import understand
@@ -40,20 +40,25 @@ option, given, *words = sys.argv[1:]
 profile = given if option == "-p" else open(given).read()
 if {mode!r} == "refused":
     sys.exit("sandbox-exec: sandbox_apply: Operation not permitted")
-tag = re.search(r'with message "([^"]+)"', profile)
 judge = Judge(profile)
-reports = "(allow default (with report)" in profile
 
-def said(found):
+def said(found, tag):
     opened = "Sandbox: %s(%d) %s %s" % found[:4] + (" " if found[4] and found[3] != "network-bind" else "") + found[4]
-    return opened + ("\\n" + tag[1] if tag else "")
+    return opened + ("\\n" + tag if tag else "")
+
+def answer(process, pid, operation, target, asked, denied=False):
+    # None where the rule has nothing reported.
+    found = judge.decide(asked)
+    if found.admitted and not denied:
+        return said((process, pid, "allow", operation, target), found.message) if found.reported else None
+    return said((process, pid, "deny(1)", operation, target), found.message)
 
 def messages():
     if words == [{reader!r}, "/private/etc/hosts"]:
-        yield said(("cat", os.getpid(), "allow", "file-read-data", words[1]))
+        yield answer("cat", os.getpid(), "file-read-data", words[1], Request("file-read-data", words[1]))
         return
     if words == ["/usr/bin/true"]:
-        yield said(("sandbox-exec", os.getpid(), "allow", "process-exec*", words[0]))
+        yield answer("sandbox-exec", os.getpid(), "process-exec*", words[0], Request("process-exec*", words[0]))
         return
     reader = LogReader()
     for report in reader.feed(open({session!r}, "rb").read()):
@@ -66,14 +71,13 @@ def messages():
             name = (report.operation + " " + target.text).rstrip() if own else os.fsdecode(target.opened)
             access = Access(operation, name, Kind.FILE, 0, 0, report.operation)
         asked = request(access)
-        admitted = asked is not None and not report.denied and judge.admits(asked)
-        if not admitted or reports:
-            verdict = "allow" if admitted else "deny(1)"
-            yield said((report.process, pid, verdict, report.operation, report.target))
+        # What no rule is about (forbidden-exec-sugid) is denied by the kernel itself, as by the default.
+        asked = asked or Request(report.operation, name=report.target)
+        yield answer(report.process, pid, report.operation, report.target, asked, report.denied)
 
 with open({kernel!r}, "a") as file:
     fcntl.flock(file, fcntl.LOCK_EX)
-    for number, message in enumerate(messages()):
+    for number, message in enumerate(filter(None, messages())):
         file.write(json.dumps({{"eventMessage": message, "eventType": "logEvent", "processID": 0,
             "senderImagePath": "/System/Library/Extensions/Sandbox.kext/Contents/MacOS/Sandbox",
             "timestamp": "2026-05-27 09:01:02.%06d-%d" % (number, os.getpid())}}).replace("/", "\\\\/") + "\\n")
@@ -98,6 +102,8 @@ def lines(position):
 def lossy(found, seen):
     for line in found:
         seen[0] += b"hosts" not in line
+        if mode == "loss" and b"hosts" in line:
+            yield b'{{"eventType":"lossEvent","lossCount":{{"count":1}}}}\\n'
         if mode == "loss" and b"hosts" not in line and seen[0] % 5 == 3:
             yield b'{{"eventType":"lossEvent","lossCount":{{"count":1}}}}\\n'
         else:

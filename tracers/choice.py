@@ -92,7 +92,7 @@ def candidates() -> tuple[Candidate, ...]:
     return tuple(Candidate(name, *look()) for name, look in _IN_ORDER)
 
 
-SEEING = frozenset({TracerName.PTRACE, TracerName.STRACE})
+SEEING = frozenset({TracerName.PTRACE, TracerName.SEATBELT, TracerName.STRACE})
 """Those that see how a call ends."""
 
 

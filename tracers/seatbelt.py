@@ -69,7 +69,10 @@ class SeatbeltTracer:
         tools = tools or TOOLS
         for program in (tools.log, tools.sandbox_exec):
             if not os.access(program, os.X_OK):
-                raise TracerError(f"{program} is missing: the sandbox of macOS cannot be watched", "see docs/macos.md")
+                raise TracerError(
+                    f"{program} is missing or cannot be executed: the sandbox of macOS cannot be watched",
+                    "it is a part of macOS; a log saved on another Mac can be learned from: sbx learn --from-log",
+                )
         self.programs = ProgramTable()
         self._tools = tools
         self._tag = enforced or f"sbx-{secrets.token_hex(8)}"
@@ -116,7 +119,16 @@ class SeatbeltTracer:
         words = [self._tools.sandbox_exec, "-p", profile, self._tools.reader, _CANARY]
         deadline = time.monotonic() + self._tools.patience
         while (left := deadline - time.monotonic()) > 0:
-            sent = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            try:
+                sent = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,  # as all that is not the command: what ends that leaves this alone
+                )
+            except OSError as problem:
+                raise _not_started(words[0], problem) from None
             _, said = sent.communicate()
             if sent.returncode:
                 words_of_it = said.decode(errors="replace").strip().splitlines()[-1:] or [f"status {sent.returncode}"]
@@ -147,7 +159,12 @@ class SeatbeltTracer:
         words += ["--predicate", PREDICATE]
         try:
             shown = subprocess.run(
-                words, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=self._tools.patience * 6
+                words,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                timeout=self._tools.patience * 6,
+                start_new_session=True,
             )
         except (OSError, subprocess.TimeoutExpired):
             return [], ("`log show` did not answer: the stream alone was read",)
@@ -170,6 +187,10 @@ class SeatbeltTracer:
         return lost, tuple(notes)
 
 
+def _not_started(program: str, problem: OSError) -> TracerError:
+    return TracerError(f"{program} cannot be started: {problem.strerror}", "it is a part of macOS: see docs/macos.md")
+
+
 class _Stream:
     """``log stream``, read by a thread of its own."""
 
@@ -182,9 +203,12 @@ class _Stream:
         self.reports: list[Report] = []
         self.ended = False
         # A session of its own: the terminal's signals are for the command.
-        self._process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
+        try:
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            )
+        except OSError as problem:
+            raise _not_started(program, problem) from None
         self._thread = threading.Thread(target=self._read, name="log stream", daemon=True)
 
     def __enter__(self) -> "_Stream":
@@ -198,7 +222,7 @@ class _Stream:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._thread.join()
+        self._thread.join(_LINGER_SECONDS)  # whatever it left behind may hold the pipe open
 
     @property
     def tally(self) -> Tally:

@@ -1,5 +1,6 @@
 """``sbx check``: does a profile still fit what the command does?"""
 
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,7 +93,7 @@ def watched(
         click.echo(
             f"sbx: {choice.enforcer.name} hides what is not granted: what was then not tried is not seen", err=True
         )
-    named = needs_names(found.policy)
+    named = sys.platform != "darwin" and needs_names(found.policy)  # its sandbox knows no hosts at all
     problem = obstacle() if named else None
     if named:
         why = f"cannot be told apart by name: {problem[0]}" if problem else "are told apart by name"
@@ -129,6 +130,8 @@ def show(seen: Watched, *, verbose: bool) -> None:
     for line in shown if verbose else shown[:_MOST]:
         click.echo(f"  refused  {line}", err=True)
     click.echo(f"sbx: {len(drift.denied)} refused; the command {how}", err=True)
+    if drift.lost:
+        click.echo(f"sbx: {drift.lost} records were lost: more may have been refused, and more been needed", err=True)
     if unused and (drift.denied or drift.status):
         listed = f" ({unused} grants and programs without use: -v lists them)" if stopped and not verbose else ""
         click.echo(f"sbx: it may have needed more of the profile, had nothing been refused{listed}", err=True)
@@ -138,7 +141,7 @@ def _record(seen: Watched) -> dict[str, Any]:
     from reports.difference_json import record
 
     drift = seen.drift
-    end = {"status": drift.status, "interrupted": drift.interrupted, "denied": _refusals(drift)}
+    end = {"status": drift.status, "interrupted": drift.interrupted, "denied": _refusals(drift), "lost": drift.lost}
     return record(seen.report) | end
 
 

@@ -156,8 +156,11 @@ def learn(
     """
     if not logs and (only or log_home or log_project):
         raise UsageError("--log-only, --log-home and --log-project are about a log", "give it with --from-log FILE")
-    if sys.platform == "darwin" and (protect or names):
-        raise MachineError("--protect and --names are made of parts of Linux", "leave them out: see docs/macos.md")
+    if sys.platform == "darwin" and names:
+        raise MachineError(
+            "--names takes a network jail, which macOS cannot make: its sandbox knows no hosts",
+            "leave it out: a port that was used is granted on every host (docs/macos.md)",
+        )
     source = from_logs(logs, only, log_home, log_project, command, sources or update) if logs else None
     target = find(command) if not logs and (command or not sources) else None
     variables = Variables.here(target.file if target else "")

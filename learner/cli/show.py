@@ -60,6 +60,7 @@ def _history(name: str, variables: Variables, *, as_json: bool) -> None:
         else:
             agent = found.agent
             row |= {"grants": len(found.policy.grants), "programs": len(agent.ran) if agent else 0}
+            row |= {"services": len(found.policy.services)} if found.platform == "darwin" else {}
             if agent is not None:
                 row |= {"executable": to_text(agent.path), "sha256": to_text(agent.sha256)}
                 row |= (
@@ -73,7 +74,8 @@ def _history(name: str, variables: Variables, *, as_json: bool) -> None:
         click.echo(f"sbx: no versions of {to_text(name)} are kept; `sbx learn` keeps each that it learns", err=True)
     width = max((len(str(row["version"])) for row in rows), default=0)
     for row in rows:
-        what = row.get("problem") or f"{row['grants']} grants, {row['programs']} programs"
+        services = f", {row['services']} services of macOS" if "services" in row else ""
+        what = row.get("problem") or f"{row['grants']} grants, {row['programs']} programs{services}"
         click.echo(f"{row['version']:{width}}  {row['learned']}  {what}")
 
 

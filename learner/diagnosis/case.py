@@ -99,6 +99,8 @@ class Case(NamedTuple):
     """The same by index, where the sandbox is the user's own and starts programs of any name."""
     lineage: tuple[int, ...] = ()
     """The index of each program's parent, -1 for none."""
+    lost: int = 0
+    """Records of the run that were lost: what was refused may be among them."""
     seconds: float = 0.0
     """How long the run took, from start to end."""
 

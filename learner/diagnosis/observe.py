@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -16,6 +17,7 @@ from learner.policy import Policy
 from learner.session import record, tracer_of
 from learner.trace import Trace
 from learner.variables import Variables
+from tracers.process_table import processes
 from tracers.programs import Program
 from tracers.tracer import Command
 
@@ -71,6 +73,8 @@ class Watchdog:
 
 def _children(pid: int) -> list[int]:
     """The processes that ``pid`` has started (proc_pid_task(5), children)."""
+    if sys.platform == "darwin":
+        return _children_on_macos(pid)
     found: list[int] = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -79,6 +83,15 @@ def _children(pid: int) -> list[int]:
     except (OSError, ValueError):
         pass
     return found
+
+
+def _children_on_macos(pid: int) -> list[int]:
+    """The same, without what is no part of the command: ``log`` and the like have sessions of their own."""
+    try:
+        found = [one.pid for one in processes() if one.parent == pid]
+        return [one for one in found if pid != os.getpid() or os.getpgid(one) == os.getpgrp()]
+    except OSError:
+        return []
 
 
 def _family(pid: int) -> list[int]:
@@ -159,5 +172,6 @@ def observe(
         own=frozenset({"bwrap"}) if enforcer.name == EnforcerName.BUBBLEWRAP else frozenset(),
         lineage=tuple(program.parent for program in run.trace.programs),
         outer=_outer(run.trace.programs, command.file) if foreign else frozenset(),
+        lost=run.end.lost,
         seconds=time.monotonic() - started,
     )

@@ -10,11 +10,12 @@ other accounts' files are lost: with them, mode 000 would refuse nothing.
 import errno
 import os
 import stat
+import sys
 from collections.abc import Sequence
 
 from learner.enforcers import kernel
 from learner.enforcers.choice import namespace_obstacle
-from learner.enforcers.enforcer import Strength
+from learner.enforcers.enforcer import Confinement, Strength
 from learner.enforcers.namespaces import hide_directories_from_exec
 from learner.errors import MachineError
 from learner.floor import Floor
@@ -54,8 +55,12 @@ class FloorConfinement:
         """See :class:`~learner.enforcers.enforcer.Confinement`."""
 
 
-def prepare(floor: Floor) -> FloorConfinement:
+def prepare(floor: Floor) -> Confinement:
     """Make ``floor`` ready. Raises MachineError if this machine cannot mask anything."""
+    if sys.platform == "darwin":
+        from learner.enforcers.seatbelt import SeatbeltEnforcer
+
+        return SeatbeltEnforcer().mask(floor)
     obstacle = namespace_obstacle()
     if obstacle:
         raise MachineError(

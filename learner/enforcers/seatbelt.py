@@ -9,14 +9,18 @@ import os
 import secrets
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterable
 
 from learner.access import Access
 from learner.enforcers.enforcer import Strength
 from learner.errors import MachineError
+from learner.floor import Floor
 from learner.gaps import Gap
+from learner.places import is_within
 from learner.policy import Policy, Right
 from learner.seatbelt.denied import denied_within
-from learner.seatbelt.emit import emit, text
+from learner.seatbelt.emit import emit, masking, text
+from learner.seatbelt.services import KEYCHAIN, REACHES
 from learner.variables import home_directory
 from tracers import seatbelt
 from tracers.seatbelt import Tools
@@ -37,20 +41,28 @@ def can_apply() -> bool:
     return hasattr(ctypes.CDLL(None), "sandbox_init")
 
 
+Write = Callable[[str, bool], str]
+"""(tag, whether the log is to tell of what is admitted) to a profile."""
+
+
 class SeatbeltConfinement:
     """One profile, with a tag of its own, so that the log tells its denials from others'."""
 
     supervised = False
 
-    def __init__(self, policy: Policy, tools: Tools) -> None:
+    def __init__(self, write: Write, gaps: Iterable[Gap], tools: Tools) -> None:
         self.tools = tools
         self._program = tools.sandbox_exec
         self.tag = f"sbx-{secrets.token_hex(8)}"
-        emitted = emit(policy, denied_within(policy, os.path.realpath(home_directory())))
-        self.profile = text(emitted, tag=self.tag)
-        self.gaps = tuple(sorted({*_HELD, *emitted.gaps}))
+        self._write = write
+        self.profile = write(self.tag, False)
+        self.gaps = tuple(sorted(set(gaps)))
         self.strength = Strength.PARTIAL
         self._descriptor = -1
+
+    def report(self) -> None:
+        """Have the log tell of what is admitted too, or nobody sees what of the policy a run needs."""
+        self.profile = self._write(self.tag, True)
 
     def wrap(self, command: Command) -> Command:
         """See :class:`~learner.enforcers.enforcer.Confinement`. The command's ``argv[0]`` becomes its file's path.
@@ -83,7 +95,12 @@ class SeatbeltConfinement:
         words = (*self._started(self.profile + "(allow default)\n"), "/usr/bin/true")
         self._confine()
         kept = (self._descriptor,) if self._descriptor >= 0 else ()
-        trial = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False, pass_fds=kept)
+        try:
+            trial = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False, pass_fds=kept)
+        except OSError as problem:
+            raise MachineError(
+                f"{self._program} cannot be started: {problem.strerror}", "it is a part of macOS: see docs/macos.md"
+            ) from None
         if trial.returncode:
             said = trial.stderr.decode(errors="replace").strip().splitlines()
             reason = said[-1] if said else f"status {trial.returncode}"
@@ -110,6 +127,15 @@ class SeatbeltConfinement:
             self._descriptor = -1
 
 
+def masked_by(floor: Floor, tag: str, *, report: bool = False) -> str:
+    """The profile of a floor. The keychain stays open if its directory does: the user asked for it."""
+    keychain = os.path.realpath(home_directory()) + "/Library/Keychains"
+    keychain_open = not any(is_within(keychain, mask.path) for mask in floor.masks)
+    services = set(REACHES) - set(KEYCHAIN if keychain_open else ())
+    paths = [mask.path for mask in floor.masks]
+    return masking(paths, services, tag, there=filter(os.path.lexists, paths), report=report)
+
+
 class SeatbeltEnforcer:
     """Confines by sandbox-exec. ``tools``: the programs that are used; only tests give others."""
 
@@ -121,13 +147,29 @@ class SeatbeltEnforcer:
 
     def prepare(self, policy: Policy) -> SeatbeltConfinement:
         """See :class:`~learner.enforcers.enforcer.Enforcer`."""
+        emitted = emit(policy, denied_within(policy, os.path.realpath(home_directory())))
+
+        def write(tag: str, report: bool) -> str:
+            return text(emitted, tag=tag, report=report)
+
+        return self._confinement(write, (*_HELD, *emitted.gaps))
+
+    def mask(self, floor: Floor) -> SeatbeltConfinement:
+        """Everything is open but what ``floor`` masks, and the services that act outside. Raises MachineError."""
+
+        def write(tag: str, report: bool) -> str:
+            return masked_by(floor, tag, report=report)
+
+        return self._confinement(write, floor.gaps)
+
+    def _confinement(self, write: Write, gaps: Iterable[Gap]) -> SeatbeltConfinement:
         program = self._tools.sandbox_exec
         if not os.access(program, os.X_OK):
             raise MachineError(
                 f"{program} is missing or cannot be executed: nothing here can hold a profile",
                 "it is a part of macOS; if Apple has removed it, export the profile to a sandbox that you have",
             )
-        return SeatbeltConfinement(policy, self._tools)
+        return SeatbeltConfinement(write, gaps, self._tools)
 
     def mediates(self, rights: Right) -> Right:
         """See :class:`~learner.enforcers.enforcer.Enforcer`."""

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 import msgspec
 
 from learner.access import Access, Meaning
+from learner.change import Kind
 from learner.derivation import Derived
 from learner.gaps import Gap
 from learner.places import Map, ancestors
 from learner.policy import Policy, Right, ServiceGrant, Witness
-from learner.seatbelt.services import FILTERS, REACHES, UNGRANTABLE, is_own, name_of
+from learner.seatbelt.services import FILTERS, UNGRANTABLE, acts_outside, is_own, name_of
+from learner.seatbelt.weighing import kind_of
 from learner.trace import Trace
 from learner.volatile import lasting_part
 from learner.words import service
@@ -26,7 +28,7 @@ def complete(found: Derived, trace: Trace) -> Derived:
     links = tuple(sorted({*found.policy.links, *trace.links}))
     policy = msgspec.structs.replace(found.policy, services=services, links=links)
     probes, passing = _probes(trace.accesses, policy, places)
-    gaps |= passing
+    gaps |= passing | _somewhere(trace)
     policy = msgspec.structs.replace(policy, probes=probes)
     return found._replace(policy=policy, gaps=tuple(sorted({*found.gaps, *gaps})))
 
@@ -37,13 +39,31 @@ def shown(policy: Policy) -> frozenset[str]:
     return frozenset(paths).union(*(ancestors(path) for path in paths))
 
 
+def lookers(trace: Trace) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """By path, sorted, the labels of the programs that looked at it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for access in trace.accesses:
+        if access.operation in (Operation.STAT, Operation.GETXATTR):
+            found[access.object].add(trace.programs[access.program].label)
+    return tuple((path, tuple(sorted(labels))) for path, labels in sorted(found.items()))
+
+
 def _services(trace: Trace) -> tuple[tuple[ServiceGrant, ...], set[Gap]]:
     users: dict[tuple[str, str], set[str]] = defaultdict(set)
+    refused: dict[tuple[str, str], set[str]] = defaultdict(set)
     for access in trace.accesses:
-        used = access.operation is Operation.SERVICE and access.meaning is Meaning.DONE
-        if used and not is_own(access.call):
-            users[access.call, name_of(access)].add(trace.programs[access.program].label)
+        if access.operation is not Operation.SERVICE or is_own(access.call):
+            continue
+        asked = users if access.meaning is Meaning.DONE else refused
+        asked[access.call, name_of(access)].add(trace.programs[access.program].label)
     granted, gaps = [], set()
+    for (operation, name), labels in refused.items():
+        why = UNGRANTABLE.get(operation, "")
+        if trace.header.masked and (outside := acts_outside(operation, name)):
+            why = f"it was masked ({outside})"
+        if why and (operation, name) not in users:
+            gap = f"not granted: {service(ServiceGrant(operation, name))}"
+            gaps.add(Gap(gap, f"{', '.join(sorted(labels))} asked for it; {why}"))
     for (operation, name), labels in sorted(users.items()):
         witnesses = tuple(Witness(label, (Operation.SERVICE,), name or operation) for label in sorted(labels))
         grant = ServiceGrant(operation, name, witnesses)
@@ -51,10 +71,24 @@ def _services(trace: Trace) -> tuple[tuple[ServiceGrant, ...], set[Gap]]:
             reason = UNGRANTABLE.get(operation, "sbx knows no rule for it")
             gaps.add(Gap(f"not granted: {service(grant)}", f"{', '.join(sorted(labels))} asked for it; {reason}"))
             continue
+        if FILTERS[operation] and not name and kind_of(operation) is not Kind.READ:
+            reason = "the log does not say what for, and all of it is too much: name it by hand"
+            gaps.add(Gap(f"not granted: {service(grant)}", f"{', '.join(sorted(labels))} asked for it; {reason}"))
+            continue
         granted.append(grant)
-        if operation == "mach-lookup" and name in REACHES:
-            gaps.add(Gap(f"acts outside: {service(grant)}", REACHES[name]))
+        if outside := acts_outside(operation, name):
+            gaps.add(Gap(f"acts outside: {service(grant)}", outside))
     return tuple(granted), gaps
+
+
+def _somewhere(trace: Trace) -> set[Gap]:
+    """What was connected to without its port being told, so that nothing less than all ports could be granted."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for access in trace.accesses:
+        if access.operation is Operation.CONNECT and access.endpoint is not None and access.endpoint.port == 0:
+            found[access.object].add(trace.programs[access.program].label)
+    reason = "asked for it; the log does not say which port: name it by hand"
+    return {Gap(f"not granted: connect {end}", f"{', '.join(sorted(by))} {reason}") for end, by in found.items()}
 
 
 def _probes(accesses: Iterable[Access], policy: Policy, places: Map) -> tuple[tuple[str, ...], set[Gap]]:

@@ -13,7 +13,7 @@ from learner.names import to_text
 from learner.places import ancestors
 from learner.policy import ALWAYS, CHANGES, Grant, NetworkAction, NetworkGrant, Policy, Right, Scope
 from learner.seatbelt.sbpl import Expression, Regex, Symbol, exactly, in_any_case, is_sayable, render
-from learner.seatbelt.services import SAME, UNGRANTABLE, filter_of
+from learner.seatbelt.services import ACTS, SAME, UNGRANTABLE, filter_of
 from learner.words import service
 from tracers.events import Transport
 from tracers.seatbelt_calls import canonical
@@ -45,6 +45,10 @@ _MADE = {
     Right.DEVICE: ("BLOCK-DEVICE", "CHARACTER-DEVICE"),
 }
 """What may be made. The log does not tell files from directories, so neither does a grant of one of them."""
+_EVERYTHING = ("file*", "network-outbound", "process-exec*")
+"""What is denied of a secret place. Whoever may look at a name, by SEEN after it, learns no more."""
+_MOVED = ("file-write-unlink",)
+"""Moving something away is asked about like its removal, and not about what is in it."""
 _LOOPBACK = ("localhost", "127.", "::1")
 
 
@@ -56,10 +60,14 @@ class Rule(NamedTuple):
     allows: bool = True
 
     def __str__(self) -> str:
+        return self.written()
+
+    def written(self, modifiers: tuple[Expression, ...] = ()) -> str:
+        """The text of the rule; ``modifiers``: what the log is to say of it."""
         head = f"({'allow' if self.allows else 'deny'} {' '.join(map(Symbol, self.operations))}"
-        if len(self.filters) < 2:
-            return head + "".join(f" {render(one)}" for one in self.filters) + ")"
-        return head + "".join(f"\n  {render(one)}" for one in self.filters) + ")"
+        rest = (*self.filters, *modifiers)
+        between = " " if len(self.filters) < 2 else "\n  "
+        return head + "".join(f"{between}{render(one)}" for one in rest) + ")"
 
 
 class Emitted(NamedTuple):
@@ -92,13 +100,18 @@ def emit(policy: Policy, denied: Iterable[str] = (), targets: Mapping[str, str] 
     return draft.finish(denied)
 
 
-def text(emitted: Emitted, remarks: Iterable[str] = (), tag: str = "") -> str:
-    """The profile. ``remarks``: printable lines to begin it with. ``tag``: what the log is to say of each denial."""
-    default: tuple[Expression, ...] = (Symbol("deny"), Symbol("default"))
-    if tag:
-        default = (*default, (Symbol("with"), Symbol("message"), tag))
+def text(emitted: Emitted, remarks: Iterable[str] = (), tag: str = "", *, report: bool = False) -> str:
+    """The profile. ``remarks``: printable lines to begin it with. ``tag``: what the log is to say of each denial.
+
+    ``report``: have it say the same of what is admitted, but for what every profile admits.
+    """
+    tagged: tuple[Expression, ...] = ((Symbol("with"), Symbol("message"), tag),) if tag else ()
+    told: tuple[Expression, ...] = ((Symbol("with"), Symbol("report")), *tagged) if report else ()
+    usual = set(emit(Policy()).rules) if report else set()
     lines = [f"; {remark}" for remark in remarks]
-    lines += ["(version 1)", render(default), *map(str, emitted.rules)]
+    lines += ["(version 1)", render((Symbol("deny"), Symbol("default"), *tagged))]
+    for rule in emitted.rules:
+        lines.append(rule.written(tagged if not rule.allows else () if rule in usual else told))
     return "\n".join(lines) + "\n"
 
 
@@ -110,6 +123,39 @@ def watching(tag: str) -> str:
     tagged: Expression = (Symbol("with"), Symbol("message"), tag)
     lines = ["(version 1)", render((Symbol("allow"), Symbol("default"), reported, tagged))]
     return "\n".join([*lines, *map(str, emit(Policy()).rules)]) + "\n"
+
+
+def masking(
+    paths: Iterable[str], services: Iterable[str], tag: str, *, there: Iterable[str] = (), report: bool = False
+) -> str:
+    """A profile that allows everything but ``paths``, with what is beneath them, and the Mach ``services``; and what
+    else acts outside of the sandbox. That a path is there may still be seen. ``report``: as of :func:`watching`.
+
+    ``there``: those of ``paths`` that exist, and are denied in whatever case their names are written; to do so for all
+    would take hundreds of patterns. Raises ValueError for a path that cannot be written.
+    """
+    tagged: tuple[Expression, ...] = ((Symbol("with"), Symbol("message"), tag),)
+    told = ((Symbol("with"), Symbol("report")), *tagged) if report else ()
+    lines = [watching(tag) if report else "(version 1)\n(allow default)\n"]
+    masked = sorted({canonical(path) for path in paths})
+    if masked:
+        cased = [path for path in sorted({canonical(path) for path in there}) if '"' not in path]
+        within: tuple[Expression, ...] = tuple((Symbol("subpath"), path) for path in masked)
+        within += tuple((Symbol("regex"), Regex(f"^{in_any_case(path)}(/|$)")) for path in cased)
+        above = sorted({one for path in masked for one in ancestors(path)} - {"/"})
+        moved: tuple[Expression, ...] = tuple((Symbol("literal"), path) for path in above)
+        over = sorted({one for path in cased for one in ancestors(path)} - {"/"})
+        moved += tuple((Symbol("regex"), Regex(f"^{in_any_case(path)}$")) for path in over)
+        lines += [
+            Rule(_EVERYTHING, within, False).written(tagged) + "\n",
+            Rule(SEEN, within).written(told) + "\n",
+            Rule(_MOVED, moved, False).written(tagged) + "\n",
+        ]
+    lines.append(Rule((*sorted(ACTS),), (), False).written(tagged) + "\n")
+    names = tuple((Symbol("global-name"), name) for name in sorted(services))
+    if names:
+        lines.append(Rule(("mach-lookup",), names, False).written(tagged) + "\n")
+    return "".join(lines)
 
 
 class _Draft:
@@ -210,14 +256,22 @@ class _Draft:
         return Emitted((*rules, *self._denials(denied)), tuple(sorted(self.gaps)))
 
     def _denials(self, denied: Iterable[str]) -> list[Rule]:
-        """In whatever case their names are written: most volumes of a Mac do not tell it."""
+        """In whatever case their names are written: most volumes of a Mac do not tell it.
+
+        A directory above them cannot be moved away: by another name nothing would be denied in it.
+        """
         found = []
+        above: set[str] = set()
         for path in sorted({canonical(path) for path in denied}):
             if '"' in path or not is_sayable(path):
                 self.gaps.add(Gap(f"not denied: {to_text(path)}", "its name cannot be written in a pattern"))
                 continue
             pattern = Regex(f"^{in_any_case(path)}(/|$)")
-            found.append(Rule(("file*", "network-outbound", "process-exec*"), ((Symbol("regex"), pattern),), False))
+            found.append(Rule(_EVERYTHING, ((Symbol("regex"), pattern),), False))
+            above.update(one for one in ancestors(path) if one != "/")
+        if above:
+            patterns = tuple((Symbol("regex"), Regex(f"^{in_any_case(one)}$")) for one in sorted(above))
+            found.append(Rule(_MOVED, patterns, False))
         return found
 
     def _is_sayable(self, path: str) -> bool:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from learner.access import Kind
 from learner.places import is_within
 from learner.seatbelt.sbpl import Expression, Regex, Symbol, parse
+from learner.seatbelt.services import GROUPS
 from tracers.events import Endpoint, Transport
 
 VNODE_TYPES = {
@@ -45,8 +46,7 @@ NAME_FILTERS = frozenset(
     }
 )
 """Filters that compare the name of what is not a file."""
-_GROUPS = ("iokit-open", "ipc-posix-sem", "ipc-posix-shm", "process-exec")
-"""Operations that stand for all that begin as they do, without a star."""
+_GROUPS = (*GROUPS, "process-exec")
 _LOOPBACK = ("localhost", "127.", "::1")
 
 
@@ -70,9 +70,17 @@ class Unsupported(ValueError):  # noqa: N818
 _Test = Callable[[Request], bool]
 
 
+class Decision(NamedTuple):
+    """What a profile says to a request. ``reported``: whether the log tells of it; ``message``: what else it says."""
+
+    admitted: bool
+    reported: bool
+    message: str = ""
+
+
 class _Rule(NamedTuple):
     number: int
-    allows: bool
+    decision: Decision
     operations: tuple[str, ...]
     test: _Test
 
@@ -83,7 +91,7 @@ class Judge:
     def __init__(self, text: str, parameters: Mapping[str, str] | None = None, *, fold: bool = False) -> None:
         self._parameters = dict(parameters or {})
         self._fold = str.casefold if fold else str
-        self._default = False
+        self._default = Decision(admitted=False, reported=True)
         self._literals: dict[str, list[_Rule]] = defaultdict(list)
         self._subpaths: dict[str, list[_Rule]] = defaultdict(list)
         self._others: list[_Rule] = []
@@ -92,13 +100,17 @@ class Judge:
 
     def admits(self, request: Request) -> bool:
         """Whether the profile lets ``request`` through."""
+        return self.decide(request).admitted
+
+    def decide(self, request: Request) -> Decision:
+        """What the profile says to ``request``."""
         asked = request._replace(path=self._fold(request.path)) if request.path else request
         best: _Rule | None = None
         for rules in self._candidates(asked.path):
             for rule in rules:
                 if (best is None or rule.number > best.number) and _names(rule, asked.operation) and rule.test(asked):
                     best = rule
-        return self._default if best is None else best.allows
+        return self._default if best is None else best.decision
 
     def _candidates(self, path: str) -> list[list[_Rule]]:
         found = [self._others]
@@ -123,15 +135,16 @@ class Judge:
     def _add(self, number: int, allows: bool, rest: "list[Expression]") -> None:
         operations = tuple(str(word) for word in rest if isinstance(word, Symbol))
         filters = [one for one in rest if not isinstance(one, Symbol) and not _is_modifier(one)]
+        decision = _decision(allows, [one for one in rest if _is_modifier(one)])
         if not operations:
             raise Unsupported("a rule without an operation")
         if operations == ("default",):
             if filters:
                 raise Unsupported("a filter on default")
-            self._default = allows
+            self._default = decision
             return
         for one in filters or [()]:
-            rule = _Rule(number, allows, operations, self._test(one) if one else _always)
+            rule = _Rule(number, decision, operations, self._test(one) if one else _always)
             self._file(one).append(rule)
 
     def _file(self, one: Expression) -> list[_Rule]:
@@ -215,6 +228,19 @@ def _names(rule: _Rule, operation: str) -> bool:
 
 def _always(_request: Request) -> bool:
     return True
+
+
+def _decision(allows: bool, modifiers: "list[Expression]") -> Decision:
+    decision = Decision(allows, not allows)
+    for one in modifiers:
+        match one:
+            case (_, Symbol("report")):
+                decision = decision._replace(reported=True)
+            case (_, Symbol("no-log")):
+                decision = decision._replace(reported=False)
+            case (_, Symbol("message"), str(message)):
+                decision = decision._replace(message=message)
+    return decision
 
 
 def _is_modifier(one: Expression) -> bool:

@@ -22,7 +22,7 @@ from learner.replay import Refusal, Replay
 from learner.seatbelt.complete import shown
 from learner.seatbelt.emit import emit, text
 from learner.seatbelt.evaluate import Judge, Request
-from learner.seatbelt.services import FILTERS, REACHES, SAME, is_own, name_of
+from learner.seatbelt.services import FILTERS, REACHES, SAME, covers, is_own, name_of
 from learner.sensitive import CATALOGUE, Concern
 from tracers.events import Endpoint, Family, Operation, Transport
 from tracers.programs import LAUNCHER
@@ -93,12 +93,17 @@ def _is_granted(access: Access, policy: Policy, seen: frozenset[str]) -> bool:
     if access.operation is Operation.STAT:
         return access.object in seen or bool(policy.rights_on(access.object) & Right.READ)
     if access.operation is Operation.SERVICE:
-        return is_own(access.call) or any(g.operation == access.call for g in policy.services)
+        return is_own(access.call) or any(covers(g, access.call, name_of(access)) for g in policy.services)
+    if access.operation is Operation.CONNECT and access.endpoint is not None and access.endpoint.port == 0:
+        return False  # a port that the log does not tell
     return all(not need.right & ~policy.rights_on(need.path) for need in needs(access))
 
 
 def _refusal(one: Request, labels: set[str]) -> Refusal:
-    return Refusal(_ACTS.get(one.operation, Act.LOOKUP), _object(one), errno.EPERM, tuple(sorted(labels)))
+    act = _ACTS.get(one.operation, Act.LOOKUP)
+    if one.path and act is Act.CONNECT_TCP:
+        act = Act.CONNECT_UNIX
+    return Refusal(act, _object(one), errno.EPERM, tuple(sorted(labels)))
 
 
 def _object(one: Request) -> str:

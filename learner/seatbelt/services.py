@@ -7,6 +7,7 @@ The operations and filters are those that Apple's own profiles use (``/System/Li
 import re
 
 from learner.access import Access
+from learner.policy import ServiceGrant
 from learner.seatbelt.sbpl import Expression, Symbol, is_sayable
 
 _ANY = ""
@@ -66,8 +67,18 @@ FILTERS = {
 }
 """By operation, the filter of its name; empty where it is granted as a whole."""
 
+GROUPS = ("iokit-open", "ipc-posix-sem", "ipc-posix-shm")
+"""Operations that stand for all that begin as they do, without a star."""
+
+KEYCHAIN = ("com.apple.SecurityServer", "com.apple.secd", "com.apple.securityd.xpc")
+"""The keychain's services."""
 SAME = "same-sandbox"
 """The target of what a program may always do to itself and its children (:func:`is_own`), and to no other process."""
+
+
+def is_about_paths(operation: str) -> bool:
+    """Whether the names of a service are paths."""
+    return FILTERS.get(operation) == _PATH
 
 
 def is_own(operation: str) -> bool:
@@ -86,9 +97,7 @@ UNGRANTABLE = {
 """What no rule can admit, and why."""
 
 REACHES = {
-    "com.apple.SecurityServer": "the keychain: it hands out secrets that the user has unlocked",
-    "com.apple.securityd.xpc": "the keychain: it hands out secrets that the user has unlocked",
-    "com.apple.secd": "the keychain: it hands out secrets that the user has unlocked",
+    **dict.fromkeys(KEYCHAIN, "the keychain: it hands out secrets that the user has unlocked"),
     "com.apple.pasteboard.1": "the pasteboard: what the user copied last, passwords too",
     "com.apple.coreservices.appleevents": "Apple events: other programs do what they are told, outside",
     "com.apple.coreservices.launchservicesd": "Launch Services: it opens programs outside of the sandbox",
@@ -98,6 +107,31 @@ REACHES = {
     "com.apple.ssh-agent": "the ssh agent: it signs with the user's keys",
 }
 """Mach services that act outside of the sandbox for whoever reaches them."""
+ACTS = {
+    "appleevent-send": REACHES["com.apple.coreservices.appleevents"],
+    "authorization-right-obtain": "rights of an administrator",
+    "hid-control": "keyboard and mouse of the user",
+    "job-creation": "launchd: it starts programs outside of the sandbox",
+    "lsopen": REACHES["com.apple.coreservices.launchservicesd"],
+    "mach-priv-task-port": "other processes, and all that is in their memory",
+}
+"""The same of whole operations."""
+
+
+def acts_outside(operation: str, name: str) -> str:
+    """What a program does outside of the sandbox by a service, "" for nothing."""
+    if operation == "mach-lookup":
+        return REACHES.get(name, "") if name else "every service: the keychain is among them"
+    return ACTS.get(operation, "")
+
+
+def covers(grant: ServiceGrant, operation: str, name: str) -> bool:
+    """Whether ``grant`` allows ``operation`` on ``name`` ("": on any)."""
+    known = grant.operation
+    same = known == operation or (known in GROUPS and operation.startswith(known))
+    return same and grant.name in ("", name)
+
+
 _FSCTL = re.compile(r'\((_IO[RW]{0,2}) "([A-Za-z])" (\d{1,3})\)')
 
 

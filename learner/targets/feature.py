@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from learner.gaps import Gap
 from learner.policy import CHANGES, DIRECTORY_RIGHTS, Grant, NetworkAction, Policy, Right, Scope
-from learner.words import endpoint, place
+from learner.words import endpoint, place, service
 from tracers.events import Transport
 
 
@@ -61,8 +61,13 @@ def used(policy: Policy, denied: Iterable[str] = ()) -> Mapping[Feature, tuple[s
     return {feature: tuple(dict.fromkeys(found[feature])) for feature in Feature if feature in found}
 
 
-def missing(policy: Policy, lacks: Mapping[Feature, str], denied: Iterable[str] = ()) -> tuple[Gap, ...]:
-    """A gap for each feature that ``policy`` uses and that ``lacks`` gives a reason against; and for hiding, always."""
+def missing(
+    policy: Policy, lacks: Mapping[Feature, str], denied: Iterable[str] = (), *, services: bool = False
+) -> tuple[Gap, ...]:
+    """A gap for each feature that ``policy`` uses and that ``lacks`` gives a reason against; and for hiding, always.
+
+    ``services``: whether the format has words for what only macOS controls.
+    """
     uses = used(policy, denied)
     found = [
         Gap(f"{feature.value} ({_some(uses[feature])})", lacks[feature])
@@ -71,6 +76,9 @@ def missing(policy: Policy, lacks: Mapping[Feature, str], denied: Iterable[str] 
     ]
     if Feature.HIDING in lacks:
         found.append(Gap(Feature.HIDING.value, lacks[Feature.HIDING]))
+    if policy.services and not services:
+        names = _some(tuple(map(service, policy.services)))
+        found.append(Gap(f"services of macOS ({names})", "nothing here says so: they are as that sandbox has them"))
     return tuple(found)
 
 

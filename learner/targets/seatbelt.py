@@ -36,7 +36,7 @@ class SeatbeltTarget:
         policy = request.profile.policy
         targets = {link: canonical(target) for link, target in request.links if target.startswith("/")}
         emitted = emit(policy, request.denied, targets)
-        gaps = [*missing(policy, self.lacks, request.denied), *emitted.gaps]
+        gaps = [*missing(policy, self.lacks, request.denied, services=True), *emitted.gaps]
         if request.profile.platform != DARWIN:
             gaps.append(_ELSEWHERE)
         elif not request.variables.home.startswith(("/Users/", "/private/var/root")):

@@ -5,17 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import hostile_names, paths, rights
 
+from learner.access import Kind
 from learner.policy import Grant, NetworkAction, NetworkGrant, Policy, Right, Scope, ServiceGrant
 from learner.profile import Profile
 from learner.seatbelt.denied import denied_within
-from learner.seatbelt.emit import emit, text
+from learner.seatbelt.emit import emit, masking, text
 from learner.seatbelt.evaluate import Judge, Request
 from learner.seatbelt.sbpl import parse
 from learner.seatbelt.services import FILTERS
 from learner.targets.seatbelt import SEATBELT
 from learner.targets.target import Request as ExportRequest
 from learner.variables import Variables
-from tracers.events import Transport
+from tracers.events import Endpoint, Family, Transport
 from tracers.seatbelt_calls import canonical
 
 HOME = "/Users/ada"
@@ -137,3 +138,35 @@ def test_the_target_says_what_it_cannot() -> None:
     assert not Judge(written).admits(Request("file-read-data", f"{WORK}/.env"))
     lines = SEATBELT.admit((grant(f"{WORK}/x", Right.READ),), ())
     assert any(f'(literal "{WORK}/x")' in line for line in lines)
+
+
+def test_what_is_masked_is_out_of_reach_and_the_rest_is_not() -> None:
+    keys, project = f"{HOME}/.config/tool/keys", f"{HOME}/work"
+    masked = [keys, f'{project}/a "b" (c)/.env', "/tmp/agent.sock"]
+    profile = masking(masked, ["com.apple.secd"], "sbx-1", there=masked)
+    judge = Judge(profile)
+    assert not judge.admits(Request("file-read-data", f"{keys.upper()}/id"))
+
+    def admits(operation: str, path: str = "", **more: str) -> bool:
+        return judge.admits(Request(operation, path, **more))  # type: ignore[arg-type]
+
+    for operation in ("file-read-data", "file-write-data", "file-write-unlink", "file-link", "process-exec*"):
+        assert not admits(operation, f"{keys}/id")
+        assert admits(operation, f"{project}/x")
+    assert admits("file-read-metadata", keys)
+    assert not admits("file-read-data", f'{project}/a "b" (c)/.env')
+    assert not admits("network-outbound", "/private/tmp/agent.sock")
+    for above in (f"{HOME}/.config/tool", f"{HOME}/.config", HOME):
+        assert not admits("file-write-unlink", above)  # moved away, it would have another name
+        assert admits("file-read-data", above)
+    assert not admits("mach-lookup", name="com.apple.secd")
+    assert admits("mach-lookup", name="com.apple.logd")
+    assert not admits("appleevent-send")
+    assert admits("network-outbound", endpoint=Endpoint(Family.INET, "192.0.2.1", 443, Transport.TCP))  # type: ignore[arg-type]
+
+
+def test_a_directory_above_what_is_denied_cannot_be_moved_away() -> None:
+    policy = Policy((Grant(HOME, Scope.TREE, Right.READ | Right.CREATE | Right.REMOVE | Right.RMDIR, ()),))
+    judge = Judge(text(emit(policy, [f"{HOME}/.config/gcloud/tokens"])))
+    assert not judge.admits(Request("file-write-unlink", f"{HOME}/.config/gcloud", Kind.DIRECTORY))
+    assert judge.admits(Request("file-write-unlink", f"{HOME}/.config/other", Kind.DIRECTORY))
