@@ -19,7 +19,7 @@ LOADED = [
     for package in (learner, reports, tracers)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not module.name.endswith("__main__")
-] + [importlib.import_module(late) for late in ("dns.message", "encodings.ascii")]
+] + [importlib.import_module(late) for late in ("dns.message", "encodings.ascii", "encodings.utf_8_sig", "resource")]
 """All that ``sbx`` may import on its way, loaded before the fork."""
 
 

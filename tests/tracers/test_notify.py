@@ -14,7 +14,7 @@ from programs import SOURCES
 
 from learner.recorder import Recorder
 from learner.trace import Header
-from tracers import choice, ebpf, listener
+from tracers import bpf_loading, choice, listener
 from tracers.choice import candidates, choose
 from tracers.filters import Filter
 from tracers.notify import NotifyTracer
@@ -91,10 +91,10 @@ def test_a_program_with_a_listener_of_its_own(programs: Callable[[str], Path], s
 
 
 def test_auto_takes_the_next_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    fastest = TracerName.NOTIFY if ebpf.available() else TracerName.EBPF
+    fastest = TracerName.NOTIFY if bpf_loading.available() else TracerName.EBPF
     assert choose() == (fastest, "")
     assert choose(seeing=True) == (TracerName.PTRACE, "")
-    monkeypatch.setattr(ebpf, "available", lambda: "not for us")
+    monkeypatch.setattr(bpf_loading, "available", lambda: "not for us")
     assert choose() == (TracerName.NOTIFY, "")
     assert choose(seeing=True) == (TracerName.PTRACE, "")
     monkeypatch.setattr(listener, "trial", lambda: (0, False))
