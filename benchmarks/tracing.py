@@ -4,9 +4,9 @@
 
 Each round runs every back-end once on a workload, one after the other; a ratio is taken within its round, and the
 median over the rounds is printed, as a table in Markdown. ``--pinned`` keeps everything on one CPU: those numbers and
-the others must not be mixed. Ours is timed from the launch of the command to its end, with everything resolved; what
-sbx counts on the disk afterwards is no tracing. strace writes its text to a file and resolves nothing. ``vibe3`` needs
-the testbed (shared/testbed) and its agents.
+the others must not be mixed. Ours is timed from the launch of the command until it and all that it started have ended;
+what sbx itself takes before and after is in a table of its own. strace, timed as a whole, writes its text to a file and
+resolves nothing. ``vibe3`` needs the testbed (shared/testbed) and its agents.
 """
 
 import argparse
@@ -120,8 +120,7 @@ def ours(name: TracerName, load: Workload, directory: Path) -> tuple[float, int]
 
     def work() -> float:
         load.enter()
-        end = record(find(load.words), make_tracer(name), Variables.here(), directory / "trace.jsonl").trace.end
-        return end.seconds if end else 0.0
+        return record(find(load.words), make_tracer(name), Variables.here(), directory / "trace.jsonl").end.seconds
 
     return in_child(work)
 
@@ -171,8 +170,17 @@ def measure(load: Workload, ways: dict[str, Callable[[Workload], tuple[float, in
     return found
 
 
+def around(name: TracerName, directory: Path) -> tuple[float, float]:
+    """Milliseconds from the start of ``sbx learn -- date`` until date tells the time, and from then to the end."""
+    words = ("--tracer", name, "--verify", "off", "-o", str(directory / "date.toml"), "--", "date", "+%s.%N")
+    started = time.time()
+    done = subprocess.run([sys.executable, "-m", "learner", "learn", *words], capture_output=True, check=False)
+    ended, told = time.time(), float(done.stdout)
+    return 1000 * (told - started), 1000 * (ended - told)
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=9)
     options.add_argument("--only", action="append")
@@ -184,8 +192,8 @@ def main() -> None:
         importlib.import_module(module.name)  # now, and not in the first run
     if chosen.pinned:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    with tempfile.TemporaryDirectory() as name, vibe(Path(name), chosen.testbed) as agent:
-        directory = Path(name)
+    with tempfile.TemporaryDirectory() as place, vibe(Path(place), chosen.testbed) as agent:
+        directory = Path(place)
         ways = backends(directory)
         shown = [way for way in ways if way.startswith("sbx")]
         heads = ["strace/untraced", *(f"{way}/{base}" for way in shown for base in ("untraced", "strace"))]
@@ -204,6 +212,10 @@ def main() -> None:
         if len(rows) > 1:
             medians = [statistics.median(row[h] for row in rows) for h in heads]
             print("| **median** | " + " | ".join(f"**{value:.2f}**" for value in medians) + " | |")
+        print("\n| `sbx learn --verify off -- date` | until date runs, ms | from then on, ms |\n|---|---|---|")
+        for name in [TracerName(way.removeprefix("sbx ")) for way in shown]:
+            before, after = zip(*(around(name, directory) for _ in range(chosen.rounds)), strict=True)
+            print(f"| {name} | {statistics.median(before):.0f} | {statistics.median(after):.0f} |")
 
 
 if __name__ == "__main__":
