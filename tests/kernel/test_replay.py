@@ -296,7 +296,7 @@ def test_what_is_of_other_processes_is_not_tried(scratch: Path, monkeypatch: pyt
     with subprocess.Popen(["/usr/bin/sleep", "60"]) as other:
         try:
             learned = account(str(scratch), monkeypatch.chdir).shell(
-                f"ls /proc; cat /proc/{other.pid}/environ >x; cat x"
+                f"ls /proc; cat /proc/{other.pid}/stat /proc/{other.pid}/environ"
             )
             done = replay(learned.labelled, learned.cover.policy, LandlockEnforcer())
         finally:
