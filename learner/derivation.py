@@ -13,7 +13,7 @@ from learner.cover import Weights, cover
 from learner.gaps import Gap
 from learner.merging import add
 from learner.network import network_grants
-from learner.places import CLASSES, Class, Map, ancestors, is_within
+from learner.places import ANY_PROCESS, CLASSES, Class, Map, Place, ancestors, is_within, of_any_process
 from learner.policy import CHANGES, NO_RIGHT, Grant, Policy, Right, Scope, Witness
 from learner.sensitive import Catalogue
 from learner.volatile import lasting_part
@@ -211,8 +211,16 @@ class _Deriver:
                 draft.rights |= WORK
                 if project and self._runs_others:
                     draft.rights |= Right.EXEC  # what it builds there it may try, as it may run other programs
+            elif draft.rights & (Right.CREATE | Right.MKDIR) and self._keeps_state_in(path):
+                draft.rights |= WORK & CHANGES  # what was made today is replaced or tidied away another day
             elif draft.rights & Right.EXEC and CLASSES[places.locate(path)[0]].installed:
                 draft.rights |= Right.READ  # a script is read by its interpreter
+
+    def _keeps_state_in(self, path: str) -> bool:
+        """Whether programs keep their state in a directory that was there before them."""
+        place, _ = self._places.locate(path)
+        personal = place in (Place.HOME, Place.CACHE) and self._places.is_state(path)
+        return personal and self._catalogue.match(path, WORK) is None
 
 
 def _drop_covered(drafts: dict[_Anchor, _Draft]) -> None:
@@ -322,15 +330,15 @@ def _sensitive_uses(
     uses: dict[tuple[str, str], tuple[Right, set[str]]] = {}
     used = set()
     for need, reason in found.sensitive:
-        rights, users = uses.get((need.access.object, reason), (NO_RIGHT, set()))
-        uses[need.access.object, reason] = rights | need.right, users | {programs[need.access.program].label}
+        path = of_any_process(need.access.object)
+        rights, users = uses.get((path, reason), (NO_RIGHT, set()))
+        uses[path, reason] = rights | need.right, users | {programs[need.access.program].label}
         if need.access.meaning is not Meaning.REFUSED:
-            used.add(need.access.object)
+            used.add(path)
     told = []
     for (path, reason), (rights, users) in sorted(uses.items(), key=lambda item: item[0]):
         granted = path in allowed
-        opened = () if granted else policy.admitting(path, rights)
-        within = opened[0].path if opened else ""
+        within = "" if granted else _opening(policy, path, rights)
         told.append(SensitiveUse(path, reason, rights, tuple(sorted(users)), granted, within, path not in used))
     return tuple(told)
 
@@ -342,5 +350,12 @@ def _opened(use: SensitiveUse, old: Policy, policy: Policy) -> SensitiveUse:
         named |= grant.rights if grant.path == use.path else NO_RIGHT
     if use.granted or not use.rights & ~named:  # named by itself: somebody decided so
         return use._replace(granted=True, within="")
-    by = policy.admitting(use.path, use.rights)
-    return use._replace(within=by[0].path if by else "")
+    return use._replace(within=_opening(policy, use.path, use.rights))
+
+
+def _opening(policy: Policy, path: str, rights: Right) -> str:
+    """Where the nearest grant stands that opens a sensitive object all the same; empty if none does."""
+    if is_within(path, ANY_PROCESS):
+        return ""  # whatever is granted in /proc, the kernel keeps it from a confined program (ptrace_may_access)
+    by = policy.admitting(path, rights)
+    return by[0].path if by else ""

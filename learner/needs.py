@@ -47,6 +47,7 @@ _CREATORS = {
     Operation.SYMLINK: Right.SYMLINK,
     Operation.BIND: Right.SOCKET,
 }
+_MULTIPLEXERS = ("/dev/ptmx", "/dev/pts/ptmx")
 CREATING = frozenset(
     {
         Operation.CREATE,
@@ -79,6 +80,9 @@ def needs(access: Access) -> tuple[Need, ...]:
         if operation is Operation.CREATE and path.endswith("/" + UNNAMED):
             found.append(Need(path, Right.READ | Right.WRITE, access))
         return tuple(found)
+    if operation is Operation.IOCTL and path in _MULTIPLEXERS:
+        # TIOCGPTPEER opens the other end without its name (ioctl_tty(2)), and is checked as if it had been named.
+        return (Need(path, Right.IOCTL, access), Need("/dev/pts", Right.READ | Right.WRITE, access))
     if operation in _ON_OBJECT:
         return (Need(path, _ON_OBJECT[operation], access),)
     if operation is Operation.MKNOD:

@@ -94,6 +94,10 @@ _PATTERNS = (
 )
 """Places that look the same on every machine, tried in order. The match is the topmost directory of the place."""
 
+ANY_PROCESS = "/proc/*"
+"""Stands for the directory of whatever process."""
+_PROCESS = re.compile(r"/proc/\d+(?:/task/\d+)?(?=/|$)")
+
 _SHARED_DIRECTORIES = (
     "/",
     "/etc",
@@ -201,6 +205,11 @@ def _shared(home: str) -> frozenset[str]:
 def is_within(path: str, directory: str) -> bool:
     """Whether ``path`` is ``directory`` or beneath it. Both absolute and normalised."""
     return path == directory or directory == "/" or path.startswith(directory + "/")
+
+
+def of_any_process(path: str) -> str:
+    """``path`` with ``/proc/PID`` as :data:`ANY_PROCESS`: the next run finds other processes, under other numbers."""
+    return _PROCESS.sub(ANY_PROCESS, path, count=1) if path.startswith("/proc/") else path
 
 
 def is_temporary(path: str) -> bool:

@@ -115,9 +115,20 @@ class Grant(msgspec.Struct, frozen=True):
 
 _DEVICE = Right.READ | Right.WRITE | Right.TRUNCATE
 
-ALWAYS = tuple(Grant(f"/dev/{name}", Scope.FILE, _DEVICE, ()) for name in ("full", "null", "random", "urandom", "zero"))
+ALWAYS = tuple(
+    Grant(f"/dev/{name}", Scope.FILE, rights, ())
+    for name, rights in (
+        ("full", _DEVICE | Right.IOCTL),
+        ("null", _DEVICE | Right.IOCTL),
+        ("random", _DEVICE),
+        ("urandom", _DEVICE),
+        ("zero", _DEVICE | Right.IOCTL),
+    )
+)
 """What every policy admits without saying so, and every enforcer opens: devices that keep nothing and tell nothing
-(null(4), random(4), full(4)). Programs take them for granted, and one run may not show it."""
+(null(4), random(4), full(4)). Programs take them for granted, and one run may not show it. Those that know no ioctl at
+all (drivers/char/mem.c) may be asked for one, as isatty(3) does of any descriptor; the others' change the kernel's
+entropy."""
 
 
 class NetworkAction(enum.StrEnum):

@@ -9,6 +9,7 @@ from learner.access import UNNAMED, Access, Kind
 from learner.enforcers.enforcer import Enforcer
 from learner.names import to_text
 from learner.needs import Need, needs
+from learner.places import of_any_process
 from learner.policy import NetworkAction, NetworkGrant, Policy, Right
 from learner.probe import Act, Probe
 from tracers.events import Transport
@@ -96,6 +97,8 @@ def port_probe(grant: NetworkGrant) -> Probe | None:
 
 def possible(act: Act, path: str, kind: Kind) -> bool:
     """Whether an act on a path means the same now as it did, and cannot do harm."""
+    if of_any_process(path) != path:
+        return False  # another process by now, or another one to whoever tries
     try:
         mode = os.lstat(path).st_mode
     except OSError:

@@ -33,6 +33,7 @@ _PARTS = re.compile(
     re.VERBOSE,
 )
 """Shapes that take several components to tell."""
+_FAN = re.compile(r"/[0-9a-f]{2}(?:/[0-9a-f]{2})?")
 
 
 def is_volatile(name: str) -> bool:
@@ -53,6 +54,21 @@ def lasting_part(path: str, spare: Callable[[str], bool] = lambda _name: False) 
             return path[: at - 1] or "/"
         at += len(name) + 1
     return path[:end] or "/"
+
+
+def fan(path: str) -> str:
+    """The directory whose files are spread over directories named by the first digits of their hash, as ``path`` is.
+
+    Empty if ``path`` does not lie in one.
+    """
+    parts = _PARTS.search(path)
+    return path[: parts.start()] if parts and _FAN.fullmatch(parts.group()) else ""
+
+
+def is_fanned(path: str, fans: frozenset[str]) -> bool:
+    """Whether ``path`` is one of the directories for first digits in one of ``fans``."""
+    above = os.path.dirname(path)
+    return any(base in fans and _FAN.fullmatch(path[len(base) :]) for base in (above, os.path.dirname(above)))
 
 
 _GOING = frozenset({Operation.REMOVE, Operation.RMDIR, Operation.RENAME_FROM})

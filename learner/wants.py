@@ -7,6 +7,7 @@ returned as a gap.
 """
 
 import enum
+import errno
 import functools
 import os
 from collections.abc import Iterable, Mapping
@@ -20,7 +21,7 @@ from learner.places import CLASSES, Map, Place, ancestors, is_systems, is_tempor
 from learner.policy import ALWAYS, CHANGES, NO_RIGHT, Right, Scope, right_names
 from learner.sensitive import Catalogue
 from learner.variables import Variables
-from learner.volatile import is_volatile, lasting_part
+from learner.volatile import fan, is_fanned, is_volatile, lasting_part
 from tracers.events import Operation
 from tracers.programs import Program
 
@@ -72,6 +73,7 @@ _WHOLE = {
     Place.PROCESS: CHANGES,
 }
 """Places of which one run shows only a part, so that they are wanted whole; but not for these rights."""
+_PERSONAL = (Place.HOME, Place.CACHE)
 EMPTY: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 UNMASKED: Mapping[str, str] = MappingProxyType({})
 _ALWAYS = {grant.path: grant.rights for grant in ALWAYS}
@@ -104,6 +106,8 @@ class _Placer:
         self._names_project = Variables(places.project, places.home).names_project
         self._created = created(accesses)
         self._vanished = vanished(accesses)
+        fans = {fan(access.object) for access in accesses} - {""}
+        self._fans = frozenset(name for name in fans if self._places.is_state(name))
         self._made_on_the_way: dict[str, list[str]] = {}
         self._made_directories = {a.object for a in accesses if a.kind is Kind.DIRECTORY} & self._created
         self._own = {own for made in self._made_directories if (own := self._own_directory(made))}
@@ -122,6 +126,8 @@ class _Placer:
                 reason = f"{label} listed every directory up to / to learn where it is; it does without"
                 self._gaps.add(Gap(ABOVE, reason))
                 continue
+            if access.operation is Operation.MKDIR and access.outcome == errno.EEXIST:
+                self._claim(access)
             for need in needs(access):
                 entry = self._catalogue.match(access.object, need.right)
                 if need.path in _ALWAYS and not need.right & ~_ALWAYS[need.path]:
@@ -133,6 +139,15 @@ class _Placer:
                 if access.object in self._allowed:
                     self._place_single(need)
         return Wants(self._wants, tuple(self._sensitive), tuple(sorted(self._gaps)), self._vanished | self._changing)
+
+    def _claim(self, access: Access) -> None:
+        """A directory that the program would have made, had it not been there: its own, as if it had made it."""
+        path = access.object
+        place, _ = self._places.locate(path)
+        own = place in _PERSONAL and self._places.is_state(path) and not self._places.is_shared(path)
+        # Rights over what is sensitive are not had by asking for a directory that is there.
+        if own and self._lasts(path) and self._catalogue.match(path, Right.READ | CHANGES) is None:
+            self._want(path, Scope.TREE, Need(path, Right.LIST, access), ensure=True)
 
     def _note_refused(self, access: Access) -> None:
         """A program that was kept from a sensitive object has still asked for it."""
@@ -247,6 +262,8 @@ class _Placer:
             return path
         base = self._places.home if is_within(path, self._places.home) else ""
         found = base + lasting_part(path[len(base) :], self._names_project)
+        while is_fanned(found, self._fans):
+            found = os.path.dirname(found)
         return path if self._places.is_shared(found) else found
 
     def _stays_alone(self, made: str, need: Need) -> bool:
@@ -257,7 +274,9 @@ class _Placer:
         """A change in a directory that was there before the program."""
         while directory in self._created:
             directory = os.path.dirname(directory)
-        directory = self._lasting_part(directory)
+        # What was made may tell that its directory changes too: the one for the first digits of a hash does.
+        lasting = self._lasting_part(need.access.object)
+        directory = lasting if is_within(directory, lasting) else self._lasting_part(directory)
         label = self._programs[need.access.program].label
         place, _ = self._places.locate(directory)
         installed = is_systems(directory)

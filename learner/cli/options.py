@@ -12,7 +12,7 @@ import msgspec
 
 from learner.enforcers.choice import Choice, EnforcerName, check_items, choose, demand, open_items
 from learner.enforcers.enforcer import Confinement
-from learner.errors import SbxError
+from learner.errors import SbxError, UsageError
 from learner.names import to_text
 from learner.policy import Policy
 from learner.store import write_atomically
@@ -35,8 +35,17 @@ def allowed_paths(given: tuple[str, ...]) -> frozenset[str]:
 
 
 def words_after_dashes(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The command that follows a profile's name: click leaves the ``--`` between them to us."""
-    return words[1:] if words[:1] == ("--",) else words
+    """The command that follows a profile's name: click leaves the ``--`` between them to us.
+
+    Raises UsageError for an option there: nobody means to run a command of that name.
+    """
+    if words[:1] == ("--",):
+        return words[1:]
+    if words and words[0].startswith("-"):
+        raise UsageError(
+            f"{to_text(words[0])} stands after the profile", "options stand before it; a command follows after --"
+        )
+    return words
 
 
 def enforcer_options(function: Callable[..., Any]) -> Callable[..., Any]:

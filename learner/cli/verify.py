@@ -70,6 +70,7 @@ def verify(
 
     Exit status: 0 verified, 1 there are findings to read, 4 the profile or its trace cannot be used.
     """
+    words = words_after_dashes(command)
     variables = Variables.here()
     path = profile_path(profile)
     found = load(path, variables)
@@ -78,7 +79,7 @@ def verify(
         variables = trace.header.variables
         found = load(path, variables)  # its $HOME is not this machine's
     here = mode == "live" and not trace.header.is_foreign
-    target = find(words_after_dashes(command) or (found.command,)) if here else None
+    target = find(words or (found.command,)) if here else None
     if target is not None:
         temporary.use(variables.temporary)
     started = time.monotonic()

@@ -63,8 +63,12 @@ def mend(case: Case, some: tuple[Trouble, ...], places: Map, allowed: frozenset[
             left.append(trouble)
     if left:
         made = _made(case, left, places, allowed)
-        # Every profile has what sbx itself makes; nobody was refused it.
-        grants += [g for g in absent(case.policy, made.policy) if any(w.program != LAUNCHER for w in g.witnesses)]
+        # Every profile has what sbx itself makes; nobody was refused it. The command is started by sbx as well.
+        grants += [
+            g
+            for g in absent(case.policy, made.policy)
+            if g.path != places.temporary or any(w.program != LAUNCHER for w in g.witnesses)
+        ]
         network += [n for n in made.policy.network if n not in case.policy.network]
         sensitive |= {use.path: use.reason for use in made.sensitive if not use.granted}
         words += [f"{gap.item}: {gap.reason}" for gap in made.gaps]

@@ -17,7 +17,7 @@ from learner.places import is_within
 from learner.policy import CHANGES, Grant, NetworkGrant, Policy
 from learner.targets import bwrap_words
 from learner.targets.feature import Feature, alone, missing
-from learner.targets.root import ensured, plan_of, view_of
+from learner.targets.root import ensured, plan_of, temporary_of, view_of
 from learner.targets.target import Export, Request, remarks
 
 MOST_NAMES = 64
@@ -71,6 +71,8 @@ class BwrapTarget:
         if not request.file:
             gaps.append(Gap("the command", "it is not found here, so no symlink that leads to it is shown"))
         options = bwrap_options(plan, _names(plan), own_network=not policy.network, user_namespace=True, lenient=True)
+        if temporary := temporary_of(request):
+            options += ["--setenv", "TMPDIR", temporary]
         masks = [(path, _mask(path, stat.S_ISDIR(view_of(request).mode(path)))) for path in request.denied]
         if self.executable:
             found = tuple(sorted(set(gaps)))

@@ -99,3 +99,14 @@ def test_output_that_is_lost_is_said() -> None:
         )
     assert done.returncode == 1
     assert done.stderr == "sbx: the output could not be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "words", [["verify", "vibe", "--mode", "live"], ["run", "vibe", "--watch"], ["check", "vibe", "-v"]]
+)
+@pytest.mark.usefixtures("vibe")
+def test_an_option_after_the_profile_is_not_taken_for_a_command(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(words) == 2
+    assert f"{words[2]} stands after the profile" in capsys.readouterr().err

@@ -367,3 +367,15 @@ def test_each_grant_removed_in_turn(name: str, enforcer: str, scratch: Path, mon
     assert len(broke) >= 3
     assert [r.said for r in broke if not (r.named and r.mended)] == []
     assert [(r.removed, r.said) for r in results if r.broader] == []
+
+
+def test_the_command_itself_is_mended_without_a_recording(ada: Account) -> None:
+    tool = ada.program("#!/bin/sh\necho done > result\n")
+    profile = ada.learn(tool)
+    ada.take_away(profile, tool)
+    shutil.rmtree(ada.home / ".local/state/sbx")
+
+    found = ada.diagnose("--profile", profile, "--", tool)
+    assert found.returncode == 1, found.stderr
+    assert found.stderr.count("[[grant]]") == 1, found.stderr
+    assert 'path = "$HOME/bin/tool"' in found.stderr

@@ -12,6 +12,8 @@ from children import NOBODY, area_of, in_child
 from learning import Account, account
 
 from learner.canaries import check
+from learner.enforcers.bubblewrap import find_bwrap
+from learner.enforcers.choice import EnforcerName, choose, namespace_obstacle
 from learner.enforcers.landlock import LandlockEnforcer, abi
 from learner.findings import Result, Verification, findings
 from learner.policy import NetworkAction, Right, Scope
@@ -211,3 +213,31 @@ def test_names_of_every_kind(ada: Account) -> None:
     assert live.denied == ()
     assert Path("result").read_text() == "content\n" * len(names)
     assert all(live.cover.policy.rights_on(f"{ada.home}/odd/{name}") & Right.READ for name in names)
+
+
+_NEW_TERMINAL = """
+import os, sys
+outer, inner = os.openpty()
+os.isatty(os.open(os.devnull, os.O_RDWR))
+os.write(inner, b"x")
+"""
+_MAKE_SURE = """
+import os, sys
+try:
+    os.mkdir(sys.argv[1])
+except FileExistsError:
+    pass
+"""
+
+
+@pytest.mark.parametrize("script", [_NEW_TERMINAL, _MAKE_SURE])
+@pytest.mark.parametrize("name", [EnforcerName.LANDLOCK, EnforcerName.BUBBLEWRAP])
+def test_what_no_open_shows_is_granted_all_the_same(ada: Account, name: EnforcerName, script: str) -> None:
+    """The other end of a terminal is opened by an ioctl; a directory that is there is asked for by mkdir alone."""
+    if name is EnforcerName.BUBBLEWRAP:
+        require(find_bwrap(), "bubblewrap is not installed")
+        require(not namespace_obstacle(), namespace_obstacle())
+    os.makedirs(f"{ada.home}/.cache/tool")
+    learned = ada.learn("/usr/bin/python3", "-Ic", script, f"{ada.home}/.cache/tool")
+    live = learned.live(enforcer=choose(name).enforcer)
+    assert (live.rounds, live.status, live.repaired, live.denied) == (1, 0, (), ())

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -288,3 +289,17 @@ def test_a_thousand_probes_in_one_child(scratch: Path) -> None:
         (scratch / str(number)).touch()
     probes = [Probe(Act.READ, str(scratch / str(number))) for number in range(1000)]
     assert probe.run(probes, None) == [0] * 1000
+
+
+def test_what_is_of_other_processes_is_not_tried(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ps(1) as root reads every process's environment: under enforcement the kernel keeps it to itself."""
+    with subprocess.Popen(["/usr/bin/sleep", "60"]) as other:
+        try:
+            learned = account(str(scratch), monkeypatch.chdir).shell(
+                f"ls /proc; cat /proc/{other.pid}/stat /proc/{other.pid}/environ"
+            )
+            done = replay(learned.labelled, learned.cover.policy, LandlockEnforcer())
+        finally:
+            other.kill()
+    assert done.refused == ()
+    assert done.untried

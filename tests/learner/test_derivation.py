@@ -242,7 +242,7 @@ def test_a_directory_of_its_own_below_one_that_is_opened_stays_its_own() -> None
     found = covered(made(VIBE + "/a.toml"), made(VIBE + "/logs", DIRECTORY), made(VIBE + "/logs/x"))
     assert [(g.path, g.ensure) for g in found.policy.grants] == [(VIBE, False), (VIBE + "/logs", True)]
     assert found.policy.grants[1].rights == WORK
-    assert not found.policy.grants[0].rights & Right.REMOVE
+    assert not found.policy.grants[0].rights & Right.LIST
 
 
 def test_packages_are_no_directories_of_the_programs_own() -> None:
@@ -266,7 +266,7 @@ def test_atomic_replacement_opens_the_directory() -> None:
     grant = only(found)
     assert (grant.path, grant.scope) == (VIBE, Scope.TREE)
     # The new file is another inode: reading it next time takes the directory.
-    assert grant.rights == Right.READ | Right.WRITE | Right.CREATE | Right.REMOVE
+    assert grant.rights == Right.READ | WORK & CHANGES
 
 
 def test_compiled_modules_are_not_written_into_installed_packages() -> None:
@@ -417,3 +417,69 @@ def test_a_hundred_thousand_files() -> None:
     beside = {f"{HOME}/data/{n}": Beside(10_000) for n in range(100)}
     found = covered(*run, beside=beside)
     assert len(found.policy.grants) == 100_000
+
+
+def test_a_directory_that_it_makes_sure_of_is_its_own_as_if_it_had_made_it() -> None:
+    sure = access(Operation.MKDIR, HOME + "/.cache/tool", DIRECTORY, errno.EEXIST)
+    new = made(HOME + "/.cache/tool", DIRECTORY)
+    assert shape(covered(sure)) == shape(covered(new)) == {(HOME + "/.cache/tool", Scope.TREE): WORK}
+    assert only(covered(sure)).ensure
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        HOME + "/.cache",
+        HOME + "/.ssh",
+        HOME + "/work/other",
+        "/usr/lib/tool",
+        "/var/lib/tool",
+        HOME + "/.x/20260802-11",
+    ],
+)
+def test_what_is_not_its_own_is_not_had_by_making_sure_of_it(path: str) -> None:
+    assert not covered(access(Operation.MKDIR, path, DIRECTORY, errno.EEXIST)).policy.grants
+
+
+def test_state_made_in_a_directory_that_was_there_may_be_replaced_another_day() -> None:
+    found = only(covered(made(VIBE + "/0123456789abcdef.json")))
+    assert (found.path, found.scope, found.ensure) == (VIBE, Scope.TREE, False)
+    assert found.rights & CHANGES == WORK & CHANGES
+    assert not found.rights & Right.LIST
+
+
+@pytest.mark.parametrize("fanned", ["0e/a4", "0e"])
+def test_directories_for_the_first_digits_of_hashes_are_not_granted_one_by_one(fanned: str) -> None:
+    index = HOME + "/.npm/_cacache/index"
+    digest = "e961e2a18e6d479c4957b4c19785d201"
+    found = covered(
+        made(f"{index}/{fanned}", DIRECTORY),
+        access(Operation.MKDIR, f"{index}/{fanned}", DIRECTORY, errno.EEXIST),
+        access(Operation.RENAME_TO, f"{index}/{fanned}/{digest}", existed=True, peer=HOME + "/.npm/_cacache/tmp/x"),
+        access(Operation.READ, f"{index}/18/9c/{digest}"),
+    )
+    assert {path for path, _ in shape(found)} == {index}
+
+
+def test_the_environments_of_other_processes_are_told_once_and_opened_by_nothing() -> None:
+    listed = access(Operation.LIST, "/proc", DIRECTORY)
+    found = covered(
+        listed, *(access(Operation.READ, f"/proc/{pid}/{n}") for pid in (7, 42) for n in ("stat", "environ"))
+    )
+    assert shape(found) == {("/proc", Scope.TREE): Right.READ | Right.LIST}
+    [use] = found.sensitive
+    assert (use.path, use.within, use.granted) == ("/proc/*/environ", "", False)
+
+
+def test_who_makes_a_terminal_may_open_its_other_end() -> None:
+    found = covered(
+        *(access(one, "/dev/ptmx", Kind.CHAR) for one in (Operation.READ, Operation.WRITE, Operation.IOCTL))
+    )
+    assert shape(found) == {
+        ("/dev/ptmx", Scope.FILE): Right.READ | Right.WRITE | Right.IOCTL,
+        ("/dev/pts", Scope.TREE): Right.READ | Right.WRITE,
+    }
+
+
+def test_asking_whether_nothing_is_a_terminal_needs_nothing() -> None:
+    assert not covered(access(Operation.IOCTL, "/dev/null", Kind.CHAR)).policy.grants

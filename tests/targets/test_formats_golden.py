@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from exports import POLICY, SAMPLE
+from exports import POLICY, SAMPLE, request_of
 
 from learner.names import to_text
-from learner.policy import Grant, Right, Scope
+from learner.policy import CHANGES, Grant, Policy, Right, Scope
 from learner.targets.feature import Feature
 from learner.targets.table import find
 
@@ -74,3 +74,19 @@ def test_what_is_to_be_added_is_printable(name: str) -> None:
     odd = (Grant("/a\n\x1b[31m\u202e'\udcff", Scope.TREE, Right.READ | Right.LIST, ()),)
     for line in find(name).admit((*odd, *POLICY.grants), POLICY.network):
         assert to_text(line).replace("\\\\", "\\") == line
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("bwrap", "--setenv 'TMPDIR' '/tmp/sbx-1000'"),
+        ("bwrap-args", "--setenv\0TMPDIR\0/tmp/sbx-1000\0"),
+        ("firejail", "\nenv TMPDIR=/tmp/sbx-1000\n"),
+        ("systemd", '\nEnvironment="TMPDIR=/tmp/sbx-1000"\n'),
+    ],
+)
+def test_programs_are_told_where_they_may_make_temporary_files(name: str, said: str) -> None:
+    own = Grant("/tmp/sbx-1000", Scope.TREE, Right.READ | CHANGES, (), ensure=True)
+    told = find(name).export(request_of(Policy((own,)))).data.decode()
+    assert said in told
+    assert "TMPDIR" not in find(name).export(request_of(Policy())).data.decode()
