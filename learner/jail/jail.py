@@ -62,8 +62,8 @@ class Jail:
     def enter(self, *, limit: bool = True) -> None:
         """In the program's process: shut it in. Raises :class:`learner.jail.permission.NotPermitted`.
 
-        ``limit``: give the capabilities of the new user namespace up at the next exec; False if mounts still have to
-        be made by a program (the caller then sees to :func:`learner.jail.privileges.limit`).
+        ``limit``: give the capabilities of the new user namespace up at the next exec; False if a program follows that
+        still has to make mounts, and then gives them up itself.
         """
         self._outside.close()
         try:

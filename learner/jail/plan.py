@@ -96,14 +96,16 @@ class Networked:
     def wrap(self, command: Command) -> Command:
         """See :class:`~learner.enforcers.enforcer.Confinement`."""
         inner = self._inner.wrap(command)
-        return Command(inner.file, inner.argv, lambda: self._enter(inner.confine))
+        # bwrap still has to make mounts, and gives up every capability before the command begins.
+        wrapped = inner.file != command.file
+        return Command(inner.file, inner.argv, lambda: self._enter(inner.confine, limit=not wrapped))
 
     def apply(self) -> None:
         """See :class:`~learner.enforcers.enforcer.Confinement`. Also sets the environment of the command."""
         self._enter(self._inner.apply)
 
-    def _enter(self, confine: Callable[[], None] | None) -> None:
-        self._plan.network.enter()
+    def _enter(self, confine: Callable[[], None] | None, *, limit: bool = True) -> None:
+        self._plan.network.enter(limit=limit)
         os.environ.update(self._plan.environment)
         if confine is not None:
             confine()

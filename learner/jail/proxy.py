@@ -58,8 +58,8 @@ class Proxy:
             found |= {name: value, name.upper(): value}
         return found
 
-    def enter(self) -> None:
-        """In the program's process: there is nothing to enter, and the listener is not the program's."""
+    def enter(self, *, limit: bool = True) -> None:
+        """In the program's process: there is nothing to enter or to give up, and the listener is not the program's."""
         self._listener.close()
 
     def close(self) -> None:

@@ -12,6 +12,8 @@ from capability import require
 from children import area_of
 from jailed import Hello, jails_work, serving
 
+from learner.jail.privileges import KEPT_BY_ROOT
+
 pytestmark = pytest.mark.kernel
 
 HEAD = """version = 1
@@ -61,6 +63,25 @@ def test_hosts_by_name_put_the_command_into_a_jail(scratch: Path) -> None:
     for refused in ("evil.test (curl, pid ", "192.0.2.1:80 (curl, pid ", "api.test:80 (curl, pid "):
         assert f"sbx: refused: {refused}" in done.stderr
     assert done.stderr.count("sbx: refused:") == 3
+
+
+@pytest.mark.parametrize("enforcer", ["landlock", "bubblewrap", "layered"])
+def test_the_enforcers_hold_the_command_in_the_jail(enforcer: str, user: int) -> None:
+    if enforcer != "landlock":
+        require(shutil.which("bwrap"), "bubblewrap is not installed")
+    with area_of(user) as place, serving(Hello) as port:
+        (Path(place) / "t.toml").write_text(HEAD + connect("api.test", 443) + connect("127.0.0.1", port))
+        script = (
+            f"curl -sS http://127.0.0.1:{port}/; curl -sS https://evil.test/; grep -E 'Cap(Eff|Bnd)' /proc/self/status"
+        )
+        words = ("run", "--enforcer", enforcer, "t.toml", "--", "/bin/sh", "-c", script)
+        done = started.sbx(*words, cwd=place, user=user, HOME=place, TMPDIR=place)
+    lines = done.out.splitlines()
+    assert lines[0] == f"hello from 127.0.0.1:{port} /", done.err
+    assert "sbx: refused: evil.test (curl, pid " in done.err
+    effective, bounding = (int(line.split()[1], 16) for line in lines[1:])
+    kept = sum(1 << number for number in KEPT_BY_ROOT) if user == 0 and enforcer == "landlock" else 0
+    assert not effective & ~kept and not bounding & ~kept
 
 
 def test_without_names_nothing_is_different(scratch: Path) -> None:
