@@ -90,6 +90,7 @@ class NotifyTracer:
             with relay:
                 launch.release()
                 listener = take(self._filter, launch.pid, keeper)
+                ended = time.monotonic()
                 if listener is not None:
                     # One open memory file a task; raised after the fork, so that the program keeps its own limit.
                     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
@@ -98,9 +99,9 @@ class NotifyTracer:
                     try:
                         self._loop(listener)
                     finally:
+                        ended = time.monotonic()
                         listener.close()
-                ended = time.monotonic()
-                self._report.flush()
+                        self._report.flush()
         finally:
             keeper.end()
             if collected:

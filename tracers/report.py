@@ -14,7 +14,7 @@ MAX_SEEN = 200_000
 """Calls remembered as known; more are forgotten, which costs time and not correctness."""
 
 MAX_LATER = 4096
-"""Calls that may be deferred: telling of so many takes about a tenth of a second."""
+"""Calls that may be deferred: telling of so many takes about a tenth of a second. They are lost if sbx is killed."""
 
 INTERRUPTED = {-512: -errno.EINTR, -514: -errno.EINTR, -516: -errno.EINTR, -513: None}
 """ERESTART*, linux/errno.h: a signal came. The program sees EINTR or the kernel runs the call again, which cannot be
