@@ -196,12 +196,19 @@ def _network(form: _Network, gaps: list[Gap]) -> tuple[NetworkGrant, ...]:
         gaps.append(Gap(f"network_profile {to_text(form.network_profile)}", "nono's own list of hosts: not imported"))
     for entry in form.deny_domain:
         gaps.append(Gap(f"deny_domain {to_text(entry)}", "left out, with every pattern that it takes something from"))
-        domains = [d for d in domains if d != entry and not d.startswith("*.")]
-    limited = form.block or domains or form.network_profile is not None or form.connect_port
+        domains = [d for d in domains if not _takes(entry, d)]
+    limited = form.block or domains or form.deny_domain or form.network_profile is not None or form.connect_port
     if not limited:
         return everywhere()
     found = endpoints(domains, sorted({*form.connect_port} | both), sorted({*form.listen_port} | both), gaps)
     return tuple(sorted(set(found), key=lambda n: (n.action, n.host, n.port)))
+
+
+def _takes(denied: str, allowed: str) -> bool:
+    """Whether a denied domain may take something from an allowed one."""
+    denied, allowed = denied.lower(), allowed.lower()
+    of_pattern = denied.startswith("*") and allowed.endswith(denied.lstrip("*"))
+    return allowed == denied or allowed.startswith("*") or of_pattern
 
 
 def _path(entry: str | _Conditional, name: str, variables: Variables, gaps: list[Gap]) -> str:

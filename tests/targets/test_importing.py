@@ -84,6 +84,20 @@ def test_what_nono_refuses_beneath_a_grant_is_not_granted(scratch: Path) -> None
     assert policy.network == ()
 
 
+@pytest.mark.parametrize(
+    ("allowed", "denied", "left"),
+    [
+        ([], ["evil.test"], set()),  # not the rest of the network
+        (["a.test", "b.test"], ["b.test"], {"a.test"}),
+        (["a.test", "x.ads.test", "*.ads.test"], ["*.ADS.test"], {"a.test"}),
+        (["*.a.test", "b.test"], ["x.a.test"], {"b.test"}),
+    ],
+)
+def test_a_domain_that_nono_denies_is_not_granted(allowed: list[str], denied: list[str], left: set[str]) -> None:
+    found = read("nono", {"network": {"allow_domain": allowed, "deny_domain": denied}})
+    assert {grant.host for grant in found.network} == left
+
+
 def test_what_srt_denies_and_allows_again(scratch: Path) -> None:
     for path in ("home/.ssh/id", "home/.ssh/config", "home/work/a", "other/b"):
         (scratch / path).parent.mkdir(parents=True, exist_ok=True)
