@@ -25,7 +25,6 @@ number=$(wc -l < "$HOME/ran")
 set -- ann bob eve dan
 shift "$number"
 echo x >> "$HOME/ran"
-mkdir -p "$HOME/.state"
 mkdir "$HOME/.state/$1"
 echo kept > "$HOME/.state/$1/note"
 """
