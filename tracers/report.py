@@ -1,6 +1,7 @@
 """What a loop that sees calls one by one tells the sink, and what it must forget when a call changes lookups."""
 
 import errno
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,9 @@ MAX_SEEN = 200_000
 """Calls remembered as known; more are forgotten, which costs time and not correctness."""
 
 MAX_LATER = 4096
-"""Calls that may be deferred: telling of so many takes about a tenth of a second. They are lost if sbx is killed."""
+"""Calls that may be deferred: telling of so many takes about a tenth of a second."""
+LATER_SECONDS = 1.0
+"""How long they may be while others come: what is deferred is lost if sbx is killed."""
 
 INTERRUPTED = {-512: -errno.EINTR, -514: -errno.EINTR, -516: -errno.EINTR, -513: None}
 """ERESTART*, linux/errno.h: a signal came. The program sees EINTR or the kernel runs the call again, which cannot be
@@ -41,6 +44,7 @@ class Report:
         self._prefix = prefix or root_of
         self.seen: set[object] = set()
         """Keys of calls with results whose repetition means nothing new."""
+        self._since = 0.0
         self._later: list[tuple[int, int, object, int, object, bytes | None]] = []
         self.cwds: dict[int, bytes] = {}
         """Working directories by thread, as far as they are known."""
@@ -71,8 +75,10 @@ class Report:
         if len(self.seen) >= MAX_SEEN:
             self.seen.clear()
         self.seen.add(key)
+        if not self._later:
+            self._since = time.monotonic()
         self._later.append((task.program, task.pid, pending, result, key, opened))
-        if len(self._later) >= MAX_LATER:
+        if len(self._later) >= MAX_LATER or time.monotonic() - self._since > LATER_SECONDS:
             self.flush()
 
     @property

@@ -417,7 +417,7 @@ def test_a_confinement_that_fails(mark: str) -> None:
 def test_an_error_of_the_sink_ends_everything(mark: str) -> None:
     class Failing(Sink):
         def event(self, event: Event) -> bool:
-            if super().event(event) and len(self.events) > 200:
+            if super().event(event) and len(self.events) > 20:
                 raise ZeroDivisionError
             return False
 
