@@ -86,6 +86,9 @@ def needed(name: str) -> None:
         require(abi() >= 6, "Landlock with scopes (Linux 6.12)")
     else:
         require(find_bwrap() if name == "bwrap" else shutil.which(name), f"the package of {name} is not installed")
+    if name == "firejail":
+        tried = subprocess.run(["firejail", "--quiet", "--noprofile", "/bin/true"], capture_output=True, check=False)
+        require(tried.returncode == 0, "firejail does not let this user use it, as nobody")
 
 
 def exported(name: str, policy: Policy, home: str, denied: tuple[str, ...] = ()) -> Export:
