@@ -17,8 +17,8 @@ from learner.places import is_within
 from learner.policy import CHANGES, Grant, NetworkGrant, Policy
 from learner.targets import bwrap_words
 from learner.targets.feature import Feature, alone, missing
-from learner.targets.root import ensured, plan_of, temporary_of, view_of
-from learner.targets.target import Export, Request, remarks
+from learner.targets.root import ensured, plan_of, view_of
+from learner.targets.target import Export, Request, remarks, temporary_of
 
 MOST_NAMES = 64
 """Names of files that may be listed, but not opened: each takes a mount, and many make bwrap slow to start."""
@@ -71,7 +71,7 @@ class BwrapTarget:
         if not request.file:
             gaps.append(Gap("the command", "it is not found here, so no symlink that leads to it is shown"))
         options = bwrap_options(plan, _names(plan), own_network=not policy.network, user_namespace=True, lenient=True)
-        if temporary := temporary_of(request):
+        for temporary in temporary_of(request, (grant.path for grant in policy.grants)):
             options += ["--setenv", "TMPDIR", temporary]
         masks = [(path, _mask(path, stat.S_ISDIR(view_of(request).mode(path)))) for path in request.denied]
         if self.executable:

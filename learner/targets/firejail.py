@@ -15,9 +15,9 @@ from learner.names import to_text
 from learner.places import is_within
 from learner.policy import ALWAYS, CHANGES, Grant, NetworkGrant
 from learner.targets.feature import Feature, alone, missing
-from learner.targets.root import ensured, links_to_granted, temporary_of, view_of
+from learner.targets.root import ensured, links_to_granted, view_of
 from learner.targets.strings import comments
-from learner.targets.target import Export, Request, remarks, unsayable
+from learner.targets.target import Export, Request, remarks, temporary_of, unsayable
 from learner.words import place
 
 _SYSTEM = frozenset({"/bin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/sbin", "/sys", "/usr"})
@@ -115,8 +115,8 @@ class _Writer:
         lines += [f"{access[path]} {path}" for path in sorted(access) if not is_within(path, "/proc")]
         if any(is_within(path, "/proc") for path in changed):
             self._gaps.add(Gap("process files", "what may be changed in /proc cannot be told from the rest of it"))
-        temporary = temporary_of(self._request)
-        lines += [f"env TMPDIR={path}" for path in self._sayable([temporary] if temporary else [])]
+        temporary = temporary_of(self._request, (grant.path for grant in self._policy.grants))
+        lines += [f"env TMPDIR={path}" for path in self._sayable(temporary)]
         lines += _HARDENING
         lines.append("protocol unix,inet,inet6,netlink" if self._policy.network else "net none")
         self._gaps.add(Gap("system directories", _SHARED))

@@ -11,7 +11,7 @@ from learner.sensitive import Catalogue
 from learner.targets.coarse import Outgoing, outgoing, smallest
 from learner.targets.feature import Feature
 from learner.targets.nono_terms import LACKS, OWN_GROUPS, Key, keys, terms, unfit
-from learner.targets.target import Export, Request, remarks
+from learner.targets.target import Export, Request, remarks, temporary_of
 from learner.variables import Variables
 
 _ACCESS = {Key.ALLOW: "readwrite", Key.READ: "read", Key.WRITE: "write"}
@@ -44,8 +44,7 @@ class NonoTarget:
             "filesystem": {key: sorted(paths) for key, paths in lists.items()},
             "network": _network(found.net),
         }
-        temporary = variables.temporary
-        if temporary and any(is_within(path, temporary) for _, path in found.paths):
+        for temporary in temporary_of(request, (path for _, path in found.paths)):
             document["environment"] = {"set_vars": {"TMPDIR": temporary}}
         return Export(json.dumps(document, indent=2).encode() + b"\n", found.gaps)
 

@@ -11,7 +11,7 @@ from learner.targets.coarse import Outgoing, outgoing, smallest
 from learner.targets.feature import Feature
 from learner.targets.nono import reached, sensitive
 from learner.targets.nono_terms import FLAGS, LACKS, Key, keys, terms, unfit
-from learner.targets.target import Export, Request, remarks
+from learner.targets.target import Export, Request, remarks, temporary_of
 
 _NETWORK = {
     "allow_domain": "--allow-domain",
@@ -44,8 +44,7 @@ class NonoFlagsTarget:
         if any(key in (Key.ALLOW, Key.READ) and is_within(project, path) for key, path in found.paths):
             words.append("--allow-cwd")  # it is granted: nono need not ask
         words += ["--", *request.words]
-        temporary = request.variables.temporary
-        if temporary and any(is_within(path, temporary) for _, path in found.paths):
+        for temporary in temporary_of(request, (path for _, path in found.paths)):
             words = ["env", f"TMPDIR={temporary}", *words]
         lines = [*(f"# {remark}" for remark in remarks(request, gaps)), shlex.join(words)]
         return Export(b"\n".join(map(os.fsencode, lines)) + b"\n", gaps)

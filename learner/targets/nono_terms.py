@@ -16,7 +16,7 @@ from learner.places import is_within
 from learner.policy import ALWAYS, Policy, Scope
 from learner.targets.coarse import Opening, Outgoing, left_out, openings, outgoing, resolve
 from learner.targets.feature import Feature, missing
-from learner.targets.target import Request, unsayable
+from learner.targets.target import Request, temporary_of, unsayable
 
 
 class Key(enum.StrEnum):
@@ -168,7 +168,7 @@ def _unreached(opening: Opening) -> Gap:
 
 
 def _temporary(policy: Policy, request: Request) -> tuple[Gap, ...]:
-    place = request.variables.temporary
-    if not place or not any(is_within(grant.path, place) for grant in policy.grants):
-        return ()
-    return (Gap("temporary files", f"TMPDIR is to be {to_text(place)}, made before nono starts (mkdir -m 700)"),)
+    return tuple(
+        Gap("temporary files", f"TMPDIR is to be {to_text(place)}, made before nono starts (mkdir -m 700)")
+        for place in temporary_of(request, (grant.path for grant in policy.grants))
+    )

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from learner.enforcers.binds import FARMS, Plan, plan
 from learner.enforcers.view import View
 from learner.links import walk
-from learner.places import ancestors, is_within
+from learner.places import ancestors
 from learner.policy import Policy, Scope
 from learner.targets.target import Request
 
@@ -36,15 +36,6 @@ class _Ensured:
 def ensured(policy: Policy) -> tuple[str, ...]:
     """The directories to be made at launch, sorted: what is above comes first."""
     return tuple(sorted({grant.path for grant in policy.grants if grant.ensure}))
-
-
-def temporary_of(request: Request) -> str:
-    """What ``TMPDIR`` must be for programs to find the directory for temporary files that is granted; empty if none is.
-
-    They were learned with it: where nobody tells them, they make theirs in /tmp, which is not granted.
-    """
-    place = request.variables.temporary
-    return place if place and any(is_within(grant.path, place) for grant in request.profile.policy.grants) else ""
 
 
 def view_of(request: Request) -> View:

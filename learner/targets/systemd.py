@@ -16,9 +16,9 @@ from learner.names import to_text
 from learner.places import is_within
 from learner.policy import CHANGES, Grant, NetworkAction, NetworkGrant
 from learner.targets.feature import Feature, alone, is_name, missing
-from learner.targets.root import ensured, links_to_granted, plan_of, temporary_of, view_of
+from learner.targets.root import ensured, links_to_granted, plan_of, view_of
 from learner.targets.strings import comments
-from learner.targets.target import Export, Request, remarks, unsayable
+from learner.targets.target import Export, Request, remarks, temporary_of, unsayable
 from learner.words import endpoint
 from tracers.events import Transport
 
@@ -86,10 +86,8 @@ class SystemdTarget:
         lines += [f"TemporaryFileSystem={_quote(path)}:ro" for path in _sayable(_emptied(request, plan), gaps)]
         lines += _binds(request, plan, gaps)
         lines += [f"InaccessiblePaths={_quote('-' + path)}" for path in masked]
-        temporary = temporary_of(request)
-        lines += [
-            f"Environment={_quote(f'TMPDIR={path}')}" for path in _sayable([temporary] if temporary else [], gaps)
-        ]
+        temporary = temporary_of(request, (grant.path for grant in request.profile.policy.grants))
+        lines += [f"Environment={_quote(f'TMPDIR={path}')}" for path in _sayable(temporary, gaps)]
         found = tuple(sorted(gaps))
         text = comments(remarks(request, found)) + "[Service]\n" + "".join(f"{line}\n" for line in lines)
         return Export(text.encode(), found)

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from learner.enforcers.view import View
 from learner.gaps import Gap
 from learner.names import to_text
+from learner.places import is_within
 from learner.policy import Grant, NetworkGrant
 from learner.profile import Profile
 from learner.targets.feature import Feature
@@ -77,3 +78,12 @@ def remarks(request: Request, gaps: Iterable[Gap]) -> tuple[str, ...]:
         f"{to_text(request.profile.name)}: what sbx learned that `{to_text(request.profile.command)}` needs.",
         *(f"Not said here: {gap.item}: {gap.reason}" for gap in gaps),
     )
+
+
+def temporary_of(request: Request, paths: Iterable[str]) -> tuple[str, ...]:
+    """What ``TMPDIR`` must be for programs to find the directory for temporary files, if one of ``paths`` lies in it.
+
+    They were learned with it: where nobody tells them, they make theirs in /tmp, which is not granted.
+    """
+    place = request.variables.temporary
+    return (place,) if place and any(is_within(path, place) for path in paths) else ()
