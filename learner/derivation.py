@@ -13,7 +13,7 @@ from learner.cover import Weights, cover
 from learner.gaps import Gap
 from learner.merging import add
 from learner.network import network_grants
-from learner.places import ANY_PROCESS, CLASSES, Class, Map, Place, ancestors, is_within, of_any_process
+from learner.places import ANY_PROCESS, CLASSES, Class, Map, ancestors, is_within, of_any_process
 from learner.policy import CHANGES, NO_RIGHT, Grant, Policy, Right, Scope, Witness
 from learner.sensitive import Catalogue
 from learner.volatile import lasting_part
@@ -218,9 +218,7 @@ class _Deriver:
 
     def _keeps_state_in(self, path: str) -> bool:
         """Whether programs keep their state in a directory that was there before them."""
-        place, _ = self._places.locate(path)
-        personal = place in (Place.HOME, Place.CACHE) and self._places.is_state(path)
-        return personal and self._catalogue.match(path, WORK) is None
+        return self._places.is_own_state(path) and self._catalogue.match(path, WORK) is None
 
 
 def _drop_covered(drafts: dict[_Anchor, _Draft]) -> None:

@@ -186,6 +186,10 @@ class Map(NamedTuple):
             return first.startswith(".") or first == "Library"
         return place in (Place.CACHE, Place.KERNEL) or path.startswith(("/var/", "/run/", "/tmp/"))  # noqa: S108
 
+    def is_own_state(self, path: str) -> bool:
+        """The same, of the user's own programs: in the home directory or a cache."""
+        return self.locate(path)[0] in (Place.HOME, Place.CACHE) and self.is_state(path)
+
 
 def is_systems(path: str) -> bool:
     """Whether ``path`` belongs to the system's package manager, a language's packages among it included."""

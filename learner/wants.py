@@ -73,7 +73,6 @@ _WHOLE = {
     Place.PROCESS: CHANGES,
 }
 """Places of which one run shows only a part, so that they are wanted whole; but not for these rights."""
-_PERSONAL = (Place.HOME, Place.CACHE)
 EMPTY: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 UNMASKED: Mapping[str, str] = MappingProxyType({})
 _ALWAYS = {grant.path: grant.rights for grant in ALWAYS}
@@ -143,8 +142,7 @@ class _Placer:
     def _claim(self, access: Access) -> None:
         """A directory that the program would have made, had it not been there: its own, as if it had made it."""
         path = access.object
-        place, _ = self._places.locate(path)
-        own = place in _PERSONAL and self._places.is_state(path) and not self._places.is_shared(path)
+        own = self._places.is_own_state(path) and not self._places.is_shared(path)
         # Rights over what is sensitive are not had by asking for a directory that is there.
         if own and self._lasts(path) and self._catalogue.match(path, Right.READ | CHANGES) is None:
             self._want(path, Scope.TREE, Need(path, Right.LIST, access), ensure=True)
