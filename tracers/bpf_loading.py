@@ -13,57 +13,63 @@ from tracers.tracer import TracerError
 _NEEDED_CAPABILITIES = {19: "CAP_SYS_PTRACE", 38: "CAP_PERFMON", 39: "CAP_BPF"}  # linux/capability.h
 
 
-def begin() -> None:
-    """Start to load the programs for the next :func:`load`, if nothing is known to stand in the way."""
+class Loading(threading.Thread):
+    """The programs on their way into the kernel."""
+
+    def __init__(self) -> None:
+        super().__init__(name="bpf loading", daemon=True)
+        self._found: BpfObject | TracerError = TracerError(
+            "the eBPF programs could not be loaded", "use --tracer ptrace"
+        )
+        self.start()
+
+    def run(self) -> None:
+        """See :class:`threading.Thread`."""
+        try:
+            self._found = BpfObject(object_bytes())
+        except TracerError as problem:
+            self._found = problem
+
+    def outcome(self) -> BpfObject | TracerError:
+        """Waits for the end."""
+        self.join()
+        return self._found
+
+
+def begin() -> Loading | str:
+    """Start to load the programs for the next :func:`load`; or what is known to stand in the way, in one sentence."""
     global _loading
-    if _loading is None and _obstacle() is None:
-        _loading = _Loading()
-        _loading.start()
+    obstacle = _obstacle()
+    if obstacle is not None:
+        return obstacle
+    if _loading is None:
+        _loading = Loading()
+    return _loading
 
 
 def available() -> str | None:
     """None if the tracer can work here, else why not, in one sentence. Tried: what it loads, the next trace uses."""
-    obstacle = _obstacle()
-    if obstacle is None:
-        begin()
-        assert _loading is not None
-        _loading.join()
-        obstacle = str(_loading.problem) if _loading.problem is not None else None
-    return obstacle
+    begun = begin()
+    if isinstance(begun, str):
+        return begun
+    found = begun.outcome()
+    return str(found) if isinstance(found, TracerError) else None
 
 
 def load() -> BpfObject:
     """The programs, not attached yet. Raises TracerError."""
     global _loading
-    obstacle = _obstacle()
-    if obstacle is not None:
-        raise TracerError(f"the eBPF tracer cannot work here: {obstacle}", "use --tracer ptrace")
-    begin()
-    assert _loading is not None
-    ready, _loading = _loading, None
-    ready.join()
-    if ready.loaded is None:
-        raise ready.problem or TracerError("the eBPF programs could not be loaded", "use --tracer ptrace")
-    return ready.loaded
+    begun = begin()
+    if isinstance(begun, str):
+        raise TracerError(f"the eBPF tracer cannot work here: {begun}", "use --tracer ptrace")
+    _loading = None  # the next trace needs its own
+    found = begun.outcome()
+    if isinstance(found, TracerError):
+        raise found
+    return found
 
 
-class _Loading(threading.Thread):
-    """``loaded`` or ``problem`` is set when it has ended."""
-
-    def __init__(self) -> None:
-        super().__init__(name="bpf loading", daemon=True)
-        self.loaded: BpfObject | None = None
-        self.problem: TracerError | None = None
-
-    def run(self) -> None:
-        """See :class:`threading.Thread`."""
-        try:
-            self.loaded = BpfObject(object_bytes())
-        except TracerError as problem:
-            self.problem = problem
-
-
-_loading: _Loading | None = None
+_loading: Loading | None = None
 
 
 def _obstacle() -> str | None:

@@ -29,7 +29,7 @@ from tracers.launch import Launch
 from tracers.listener import Listener, ListenerFilter
 from tracers.programs import LAUNCHER, ProgramTable
 from tracers.quick import quick
-from tracers.report import MAX_SEEN, Report, root_of
+from tracers.report import Report, root_of
 from tracers.seccomp import LISTENS, Action, program
 from tracers.site import AT_FDCWD, check, visible_at
 from tracers.supervision import Course, take
@@ -219,9 +219,7 @@ class NotifyTracer:
                     continue
                 else:
                     continue
-                if len(known) >= MAX_SEEN:
-                    known.clear()
-                known.add(key)
+                report.remember(key)
 
     def _left(self) -> list[str]:
         """Labels of what the command left behind."""

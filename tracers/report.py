@@ -44,7 +44,7 @@ class Report:
         self._prefix = prefix or root_of
         self.seen: set[object] = set()
         """Keys of calls with results whose repetition means nothing new."""
-        self._since = 0.0
+        self._since = 0.0  # when the oldest of these came
         self._later: list[tuple[int, int, object, int, object, bytes | None]] = []
         self.cwds: dict[int, bytes] = {}
         """Working directories by thread, as far as they are known."""
@@ -61,20 +61,22 @@ class Report:
         for event in _events(task.program, task.pid, task.root, pending, result, opened):
             repeatable = self._sink.event(event) and repeatable
         if repeatable:
-            if len(self.seen) >= MAX_SEEN:
-                self.seen.clear()
-            self.seen.add(key)
+            self.remember(key)
         if result >= 0:
             self.after(task, pending)
         return repeatable
+
+    def remember(self, key: object) -> None:
+        """Repeating the call with this key means nothing new."""
+        if len(self.seen) >= MAX_SEEN:
+            self.seen.clear()
+        self.seen.add(key)
 
     def defer(self, task: Task, pending: object, result: int, key: object, opened: bytes | None) -> None:
         """As :meth:`finish`, when there is time: for a call that changed nothing, of a path that leads to the same
         place until something is changed. :meth:`flush` before that.
         """
-        if len(self.seen) >= MAX_SEEN:
-            self.seen.clear()
-        self.seen.add(key)
+        self.remember(key)
         if not self._later:
             self._since = time.monotonic()
         self._later.append((task.program, task.pid, pending, result, key, opened))
