@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tracers.calls import AT_SYMLINK_NOFOLLOW
-from tracers.entry import Entry
+from tracers.entry import Entry, Where
 from tracers.events import Memory
 from tracers.site import AT_FDCWD, Site
 from tracers.tracee import Task, descriptor_path, read_bytes, read_string
@@ -18,6 +18,15 @@ UNEXPLAINED = errno.EPERM
 NOFOLLOW = frozenset({"lstat", "lstat64", "oldlstat", "readlink", "readlinkat", "lchown", "lchown32"})
 NOFOLLOW |= {"lsetxattr", "lremovexattr", "lgetxattr", "llistxattr"}
 """Calls that never follow a final link."""
+
+
+Version = tuple[int, int, int, int, int]
+"""What tells a file with this content, owner and mode from all others."""
+
+
+def version(status: os.stat_result) -> Version:
+    """The version of a file with this status."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class Verdict(NamedTuple):
@@ -37,21 +46,25 @@ class Verdict(NamedTuple):
 class Caller:
     """A waiting call: who, what, with which arguments, and the sites of its paths. Close it."""
 
-    def __init__(self, task: Task, entry: Entry, args: tuple[int, ...], cwd: bytes) -> None:
+    def __init__(self, task: Task, entry: Entry, args: tuple[int, ...], where: Where) -> None:
         self.task = task
         self.entry = entry
         self.plan = entry.plan
         self.args = args
         self.number = entry.number
-        self.cwd = cwd
+        self._where = where
         self.opened: Site | None = None
         """Where an opened object is found, and :attr:`nofollow`."""
         self.nofollow = False
+        self.file: Version | None = None
+        """Of an exec: the file that runs, if it needs no other to interpret it."""
         self._sites: list[Site] = []
 
     def site(self, path: bytes, dirfd: int = AT_FDCWD, base: bytes = b"", *, nofollow: bool = False) -> Site:
         """Where a path of the caller's leads."""
-        found = Site.of(self.task, path, dirfd, base or self.cwd, nofollow)
+        if not base and path[:1] != b"/":
+            base = self._where(self.task)
+        found = Site.of(self.task, path, dirfd, base, nofollow)
         self._sites.append(found)
         return found
 

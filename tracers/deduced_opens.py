@@ -8,10 +8,12 @@ import struct
 from tracers.caller import (
     Caller,
     Verdict,
+    Version,
     descriptor,
     is_directory,
     may_create_in,
     no_directory,
+    version,
 )
 from tracers.calls import (
     AT_EMPTY_PATH,
@@ -153,11 +155,24 @@ def executes(caller: Caller) -> Verdict:
     return Verdict(site if isinstance(site, int) else _may_run(site, caller, nofollow, 0))
 
 
+_heads: dict[Version, bytes | None] = {}
+_MAX_HEADS = 1000
+
+
+def _head(site: Site, status: os.stat_result) -> bytes | None:
+    """The first bytes of a file, read once as long as it stays as it is; None if we may not."""
+    key = version(status)
+    if key not in _heads:
+        if len(_heads) >= _MAX_HEADS:
+            _heads.clear()
+        _heads[key] = site.read(256)
+    return _heads[key]
+
+
 def _may_run(site: Site, caller: Caller, nofollow: bool, depth: int) -> int:
-    code = site.check(nofollow=nofollow)
-    status = site.stat(nofollow=nofollow)
-    if code or status is None:
-        return code or errno.ENOENT
+    status = None if site.error else site.stat(nofollow=nofollow)
+    if status is None:
+        return site.check(nofollow=nofollow) or errno.ENOENT
     if stat.S_ISLNK(status.st_mode):
         return errno.ELOOP
     if not stat.S_ISREG(status.st_mode):
@@ -166,8 +181,9 @@ def _may_run(site: Site, caller: Caller, nofollow: bool, depth: int) -> int:
     if code:
         return code
     caller.opened, caller.nofollow = site, nofollow
-    head = site.read(256)
+    head = _head(site, status)
     if head is None or head.startswith(b"\x7fELF"):
+        caller.file = version(status) if head and not depth else None
         return 0
     words = head[2:].split(b"\n", 1)[0].split() if head.startswith(b"#!") else []
     if not words:

@@ -88,7 +88,9 @@ class EbpfTracer:
         self._bpf = bpf_loading.load()
         self._native, self._foreign = X86_64, I386
         self._plans, self._foreign_plans = plans(self._native), plans(self._foreign)
-        self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY, free=PASSING))
+        self._filter = ListenerFilter(
+            program(self._native, self._foreign, Action.NOTIFY, watched={LISTENS}, free=PASSING)
+        )
         self._tasks: dict[int, Task] = {}
         self._calls = self._lost = self._unfinished = 0
         self._notes: set[str] = set()
@@ -209,7 +211,7 @@ class EbpfTracer:
         known, names = (self._foreign_plans, self._foreign.names) if foreign else (self._plans, self._native.names)
         plan, name = known.get(number), names.get(number)
         if plan is not None:
-            return read_general(task, plan, args, working_directory(task))
+            return read_general(task, plan, args, working_directory)
         if name in CONTEXT:
             return name
         if name == LISTENS:

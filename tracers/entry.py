@@ -2,6 +2,7 @@
 
 import os
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tracers.abi import Abi
@@ -168,22 +169,28 @@ def simple_call(
     )
 
 
-def base_of(task: Task, dirfd: int, cwd: bytes) -> bytes:
+Where = Callable[[Task], bytes]
+"""Tells a task's current directory, ``b""`` if it cannot be learned."""
+
+
+def base_of(task: Task, dirfd: int, where: Where) -> bytes:
     """The directory that a relative path starts at; ``b""`` if it cannot be learned."""
     if dirfd == _NO_DIRECTORY:
-        return cwd
+        return where(task)
     return descriptor_path(task, dirfd) or b""
 
 
-def read_path(task: Task, plan: Plan, args: tuple[int, ...], cwd: bytes) -> tuple[bytes | Memory | None, bytes]:
-    """(string, base) of a call's first path argument; None for a NULL pointer."""
-    address = args[plan.path]
+def read_path(
+    task: Task, args: tuple[int, ...], path: int, dirfd: int, where: Where
+) -> tuple[bytes | Memory | None, bytes]:
+    """(string, base) of a path argument; None for a NULL pointer. ``path``, ``dirfd``: as of :class:`Plan`."""
+    address = args[path]
     if not address:
         return None, b""
-    path = read_string(task, address)
-    if path is Memory.UNREADABLE or path[:1] == b"/":
-        return path, b""
-    return path, base_of(task, args[plan.dirfd] & 0xFFFFFFFF if plan.dirfd >= 0 else _NO_DIRECTORY, cwd)
+    found = read_string(task, address)
+    if found is Memory.UNREADABLE or found[:1] == b"/":
+        return found, b""
+    return found, base_of(task, args[dirfd] & 0xFFFFFFFF if dirfd >= 0 else _NO_DIRECTORY, where)
 
 
 def acts_on_descriptor(plan: Plan, number: int, path: bytes | Memory | None) -> bool:
@@ -208,24 +215,29 @@ def existing(task: Task, path: bytes | Memory | None, base: bytes, follow: bool)
     return True
 
 
-def read_general(task: Task, plan: Plan, args: tuple[int, ...], cwd: bytes) -> Entry | None:
+def read_general(task: Task, plan: Plan, args: tuple[int, ...], where: Where) -> Entry | None:
     """Read a call that is not simple. None if it concerns nothing that is recorded."""
     name = plan.name
     text: list[bytes | Memory | None] = []
     base: list[bytes] = []
     for argument in plan.shape.paths:
-        at = plan._replace(path=argument.at, dirfd=-1 if argument.dirfd is None else argument.dirfd)
-        path, start = read_path(task, at, args, cwd)
+        path, start = read_path(task, args, argument.at, -1 if argument.dirfd is None else argument.dirfd, where)
         text.append(path)
         base.append(start)
     number = args[plan.number] if plan.number >= 0 else 0
+    if name in _EXECS:
+        word = first_word(task, args[plan.path + 1], _LONG if not plan.abi else _SHORT)
+        varies = name == "execveat" and bool(number & AT_EMPTY_PATH) and text[0] == b""
+        if varies:
+            base = [descriptor_path(task, args[0] & 0xFFFFFFFF) or b""]
+        return Entry(plan, number, tuple(text), tuple(base), varies=varies, word=word)
     entry = Entry(plan, number, tuple(text), tuple(base))
     if plan.opens:
         if name == "openat2":
             how = read_bytes(task, args[2], 24).ljust(24, b"\0")
             path, number = as_openat(text[0], *_OPEN_HOW.unpack(how))
             if path != text[0]:
-                text, base = [path], [base_of(task, args[0] & 0xFFFFFFFF, cwd)]
+                text, base = [path], [base_of(task, args[0] & 0xFFFFFFFF, where)]
         elif name == "creat":
             number = CREAT_FLAGS
         existed = None
@@ -234,11 +246,6 @@ def read_general(task: Task, plan: Plan, args: tuple[int, ...], cwd: bytes) -> E
         return entry._replace(number=number, text=tuple(text), base=tuple(base), existed=existed)
     if name.startswith("rename"):
         return entry._replace(existed=existing(task, text[1], base[1], follow=False))
-    if name in _EXECS:
-        entry = entry._replace(word=_first_word(task, args[plan.path + 1], _LONG if not plan.abi else _SHORT))
-        if name == "execveat" and number & AT_EMPTY_PATH and text[0] == b"":
-            entry = entry._replace(base=(descriptor_path(task, args[0] & 0xFFFFFFFF) or b"",), varies=True)
-        return entry
     if name in ("ioctl", "ftruncate", "ftruncate64"):
         opened = descriptor_path(task, args[0] & 0xFFFFFFFF)
         if opened is None or not opened.startswith(b"/dev/" if name == "ioctl" else b"/"):
@@ -247,7 +254,7 @@ def read_general(task: Task, plan: Plan, args: tuple[int, ...], cwd: bytes) -> E
             return None  # it has no name any more, so no grant could be about it
         return entry._replace(opened=opened)
     if name in _SOCKETS:
-        return _read_socket(task, entry, args, cwd)
+        return _read_socket(task, entry, args, where)
     return entry
 
 
@@ -255,7 +262,7 @@ _EXECS = frozenset({"execve", "execveat"})
 _LONG, _SHORT = struct.Struct("=2Q"), struct.Struct("=2I")  # two pointers; those of i386 and x32 have 32 bits
 
 
-def _first_word(task: Task, argv: int, pointers: struct.Struct) -> str:
+def first_word(task: Task, argv: int, pointers: struct.Struct = _LONG) -> str:
     """What is let out of ``argv[1]``; ``argv`` ends with a null pointer, and may be one itself."""
     data = read_bytes(task, argv, pointers.size)
     if len(data) < pointers.size:
@@ -270,7 +277,7 @@ def _first_word(task: Task, argv: int, pointers: struct.Struct) -> str:
 _SOCKETS = _SENDS | {"connect", "bind", "listen"}
 
 
-def _read_socket(task: Task, entry: Entry, args: tuple[int, ...], cwd: bytes) -> Entry | None:
+def _read_socket(task: Task, entry: Entry, args: tuple[int, ...], where: Where) -> Entry | None:
     name = entry.plan.name
     fd = args[0] & 0xFFFFFFFF
     if name == "sendmsg":
@@ -286,7 +293,7 @@ def _read_socket(task: Task, entry: Entry, args: tuple[int, ...], cwd: bytes) ->
         data = [(read_bytes(task, args[1], min(args[2] & 0xFFFFFFFF, _SOCKADDR_MAX)), b"")]
     family = int.from_bytes(data[0][0][:2], "little") if data and data[0][0] else 0
     if family == _AF_UNIX:
-        return entry._replace(data=tuple((a, b"") for a, _ in data), base=(cwd,))
+        return entry._replace(data=tuple((a, b"") for a, _ in data), base=(where(task),))
     transport, local, peer = socket_facts(task, fd) if family in _INTERNET or not family else ("", None, None)
     if name in _SENDS:
         if transport != "udp":

@@ -8,6 +8,10 @@ from tracers.calls import RENAME_EXCHANGE, RESOLUTION_CHANGES
 
 MOVES = frozenset({"rename", "renameat", "renameat2", "link", "linkat"})
 REMOVES = frozenset({"unlink", "unlinkat"})
+_MAKES = frozenset({"open", "openat", "openat2", "creat", "mkdir", "mkdirat", "mknod", "mknodat", "bind", "rmdir"})
+_CONTENTS = frozenset(
+    {"truncate", "truncate64", "ftruncate", "ftruncate64", "utime", "utimes", "futimesat", "utimensat"}
+)
 
 
 def leads_elsewhere(call: str, flags: int, names: Sequence[bytes], links: Container[str]) -> bool:
@@ -33,14 +37,37 @@ def may_lead_elsewhere(call: str, flags: int, names: Sequence[bytes], links: Con
     return leads_elsewhere(call, flags, names[::-1], links)  # what is moved is still where it was
 
 
+def touched(call: str, names: Sequence[bytes]) -> frozenset[bytes] | None:
+    """The components without which a path leads to the same object before and after a ``call``; None if any may not.
+
+    ``names``: as of :func:`leads_elsewhere`, before the call was made.
+    """
+    if call in _CONTENTS:
+        return frozenset()
+    if call not in MOVES | REMOVES | _MAKES:
+        return None
+    ways = (stat.S_IFLNK, stat.S_IFDIR) if call in MOVES else (stat.S_IFLNK,)
+    parts = frozenset(name.rstrip(b"/").rpartition(b"/")[2] for name in names)
+    if not parts.isdisjoint(_NOWHERE) or any(_kind(name) in ways for name in names):
+        return None
+    return parts or None
+
+
+_NOWHERE = (b"", b".", b"..")
+
+
 def _last(name: bytes) -> str:
     return os.fsdecode(name.rstrip(b"/").rpartition(b"/")[2])
 
 
 def _redirects(name: bytes) -> bool:
     """Whether a directory or symlink stands at ``name``; true if that cannot be told."""
+    return _kind(name) in (0, stat.S_IFDIR, stat.S_IFLNK)
+
+
+def _kind(name: bytes) -> int:
+    """The type bits of what stands at ``name``, 0 if nothing does or it cannot be told."""
     try:
-        mode = os.lstat(name).st_mode
+        return stat.S_IFMT(os.lstat(name).st_mode)
     except OSError:
-        return True
-    return stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+        return 0

@@ -17,7 +17,7 @@ import time
 
 from tracers import offspring
 from tracers.abi import X32_BIT, abis, call_number, takes_x32
-from tracers.caller import Caller, descriptor
+from tracers.caller import UNEXPLAINED, Caller, descriptor
 from tracers.calls import AT_SYMLINK_NOFOLLOW, CONTEXT
 from tracers.deduction import deduce
 from tracers.entry import acts_on_descriptor, plans, read_general
@@ -29,20 +29,37 @@ from tracers.launch import Launch
 from tracers.listener import Listener, ListenerFilter
 from tracers.programs import LAUNCHER, ProgramTable
 from tracers.quick import quick
-from tracers.report import Report, root_of
-from tracers.seccomp import LISTENS, Action, program
+from tracers.report import ROOTS, Report, root_of
+from tracers.seccomp import CLONE_NEWNS, LISTENS, Action, program
 from tracers.site import AT_FDCWD, check, visible_at
 from tracers.supervision import Course, take
-from tracers.tracee import PATH_MAX, Task, descriptor_path, read_string, thread_group, working_directory
+from tracers.tracee import (
+    NO_IMAGE,
+    PATH_MAX,
+    Image,
+    Task,
+    descriptor_path,
+    has_ended,
+    is_first_thread,
+    read_bytes,
+    read_string,
+    thread_group,
+)
 from tracers.tracer import Command, TraceEnd, TracerError, TracerName, launch_status
 from tracers.unsettled import Execing, Unsettled, Waiting
 
-_FEW_TASKS = 256
+_FEW_TASKS = 32
 """Threads that are known before those that ended are looked for."""
 
-_IDLE_MS = 2.0
+_IDLE_MS = 25.0
 """After so long without a call there is time for what was deferred: a little at a time, until the next one comes."""
 _AT_ONCE = 8
+
+_NEW_USER = {"setuid": 1, "setreuid": 2, "setresuid": 3, "setuid32": 1, "setreuid32": 2, "setresuid32": 3}
+"""Calls that change what their program may do, and how many user ids they take."""
+_NO_USER = 0xFFFFFFFF
+_CLONES = frozenset({"clone", "clone3"})
+_WATCHED = frozenset({LISTENS}) | _CLONES | _NEW_USER.keys()
 
 _SLASH = ord("/")
 _LONG = PATH_MAX - 64
@@ -65,7 +82,8 @@ class NotifyTracer:
         self._native, self._foreign = found
         self._plans, self._foreign_plans = plans(self._native), plans(self._foreign)
         self._quick = quick(self._plans)
-        self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY))
+        self._execve = next(number for number, plan in self._plans.items() if plan.name == "execve")
+        self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY, watched=_WATCHED))
         self._tasks: dict[int, Task] = {}
         self._many = _FEW_TASKS
         self._images = Images()
@@ -73,6 +91,7 @@ class NotifyTracer:
         self._main = 0
         self._notes: set[str] = set()
         self._user = os.geteuid()
+        self._apart = False  # whether anything may have another root directory than the command began with
 
     def run(self, command: Command, sink: Sink) -> TraceEnd:
         """See :class:`~tracers.tracer.Tracer`."""
@@ -95,6 +114,7 @@ class NotifyTracer:
                     # One open memory file a task; raised after the fork, so that the program keeps its own limit.
                     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
                     self._images.learn(image_of(task), self._launcher)
+                    self._apart = self._report.elsewhere(task)
                     task.forget_memory()
                     try:
                         self._loop(listener)
@@ -129,7 +149,7 @@ class NotifyTracer:
         """The hot loop: no work beyond reading the call, repeating its lookup and one set lookup."""
         self._listener, course = listener, self._course
         receive, resume, tasks, quickly = listener.receive, listener.resume, self._tasks, self._quick
-        report, unsettled = self._report, self._unsettled
+        report, unsettled, directory = self._report, self._unsettled, self._report.directory
         native, known, cwds = self._native.audit_arch, report.seen, report.cwds
         access, report_fd, listener_fd = os.access, self._keeper.fd, listener.fd
         poll = select.poll()
@@ -140,6 +160,8 @@ class NotifyTracer:
         while True:
             if report.behind:
                 timeout: float | None = 0 if idle else _IDLE_MS
+                if report.overdue:
+                    report.flush()
             else:
                 timeout = unsettled.patience() if unsettled.waiting or course.ending else None
             found = ready(timeout)
@@ -176,6 +198,7 @@ class NotifyTracer:
                 args = notice[4:]
                 plan = how.plan
                 address = args[how.path]
+                first = task.mem < 0
                 path = read_string(task, address) if address else None
                 flags = args[how.flags] if how.flags >= 0 else 0
                 if not path or path is Memory.UNREADABLE or len(path) > _LONG:
@@ -191,9 +214,7 @@ class NotifyTracer:
                     dirfd = descriptor(args[how.dirfd]) if how.dirfd >= 0 else AT_FDCWD
                     found_base = cwds.get(tid) if dirfd == AT_FDCWD else descriptor_path(task, dirfd)
                     if found_base is None and dirfd == AT_FDCWD:
-                        found_base = working_directory(task)
-                        if not unsettled.moving:
-                            cwds[tid] = found_base
+                        found_base = directory(task)
                     base = found_base or b""
                     at = visible_at(task, path, dirfd, base)
                 mode, nofollow = how.question(args, flags)
@@ -204,16 +225,17 @@ class NotifyTracer:
                     if not resume(number):
                         self._unfinished += 1
                     continue
-                answer = how.answer(code, at, flags, nofollow, task) if base or at is path else None
-                if answer is None:
+                outcome = how.answer(code, at, flags, nofollow, task) if base or at is path else None
+                if outcome is None:
                     if not self._enter(task, notice):
                         continue
-                elif listener.valid(number):  # else what was read may have been another's
-                    outcome, opened = answer
+                elif (at is path and not first) or listener.valid(number):  # else it may have been another's
                     # At once, while a change is under way, and what may be gone with its process.
                     at_once = unsettled.waiting or (base or path)[:5] == b"/proc"
-                    tell = report.finish if at_once else report.defer
-                    tell(task, (plan, flags, path, base), -outcome, key, opened)
+                    if at_once:
+                        report.finish(task, (plan, flags, path, base), -outcome, key, None)
+                    else:
+                        report.defer(task, (plan, flags, path, base), -outcome, key)
                     if not resume(number):
                         self._unfinished += 1
                     continue
@@ -237,26 +259,26 @@ class NotifyTracer:
         if plan is None:
             self._unplanned(task, notice, names.get(nr, "") if foreign or arch == self._native.audit_arch else "")
             return False
-        cwd = self._report.cwds.get(task.tid)
-        if cwd is None:
-            cwd = working_directory(task)
-        entry = read_general(task, plan, args, cwd)
+        if nr == self._execve and not foreign and self._exec_again(task, number, args):
+            return False
+        where = self._report.directory
+        entry = read_general(task, plan, args, where)
         if entry is not None and Memory.UNREADABLE in entry.text and self._refresh(task):
             task = self._tasks[task.tid]
-            entry = read_general(task, plan, args, cwd)
+            entry = read_general(task, plan, args, where)
         if entry is None:
             self._listener.resume(number)
             return False
         if plan.name == "io_uring_setup":
             # Its operations bypass system calls, so nobody could see them: programs fall back.
             self._note("io_uring was answered ENOSYS, so that its file accesses stay visible")
-            self._tell(Caller(task, entry, args, cwd), -errno.ENOSYS, number)
+            self._tell(Caller(task, entry, args, where), -errno.ENOSYS, number)
             self._listener.refuse(number, errno.ENOSYS)
             return False
         if entry.text == (b"",) and acts_on_descriptor(plan, entry.number, b"") and not plan.name.startswith("exec"):
             self._listener.resume(number)
             return False
-        caller = Caller(task, entry, args, cwd)
+        caller = Caller(task, entry, args, where)
         verdict = deduce(caller)
         if verdict.created and plan.opens:
             caller.entry = entry = entry._replace(existed=False)
@@ -267,17 +289,31 @@ class NotifyTracer:
                 self._unfinished += 1
             return repeatable
         if plan.name.startswith("exec"):
-            waiting: Waiting = Execing(task, entry, caller, task.image or image_of(task), verdict.otherwise)
+            waiting: Waiting = Execing(task, entry, self._image(task), verdict.otherwise, caller=caller)
             task.forget_memory()  # it shows the address space that is about to go
         else:
-            self._report.flush()  # what was deferred must be looked up before the change
+            self._report.flush_before(task, entry)
+            self._apart = self._apart or plan.name in ROOTS
             waiting = Waiting.change(task, entry, caller, verdict)
-        if self._listener.resume(number):
-            self._unsettled.add(waiting)
-        else:
-            self._unfinished += 1
-            caller.close()
+        self._let_go(number, waiting)
         return False
+
+    def _exec_again(self, task: Task, number: int, args: tuple[int, ...]) -> bool:
+        """Let an execve go on that repeats a former one; False if it does not."""
+        known = self._unsettled.execs.find(task, args)
+        if known is None:
+            return False
+        waiting = Execing(task, known.entry, self._image(task), UNEXPLAINED, known=known)
+        task.forget_memory()
+        self._let_go(number, waiting)
+        return True
+
+    def _let_go(self, number: int, waiting: Waiting) -> None:
+        """Have a call go on, and wait for its effect."""
+        self._unsettled.add(waiting)  # before: as long as we are awake, the kernel moves an exec to another CPU
+        if not self._listener.resume(number):
+            self._unfinished += 1
+            self._unsettled.drop(waiting)
 
     def _tell(self, caller: Caller, result: int, number: int) -> bool:
         """Send the events of a call whose outcome is known; whether a repetition means the same."""
@@ -301,10 +337,17 @@ class NotifyTracer:
                 "this way: learn with --tracer ptrace"
             )
             self._listener.resume(number)
+        elif name in _CLONES:
+            flags = read_bytes(task, notice[4], 8) if name == "clone3" else notice[4].to_bytes(8, "little")
+            self._apart = self._apart or bool(int.from_bytes(flags, "little") & CLONE_NEWNS)
+            self._listener.resume(number)
+        elif name in _NEW_USER:
+            users = {user & _NO_USER for user in notice[4 : 4 + _NEW_USER[name]]}
+            if not self._user and users - {0, _NO_USER}:  # others cannot, without new privileges
+                self._note("programs ran as another user: what they may not do was told from what this user may not")
+            self._listener.resume(number)
         elif name in CONTEXT:
-            waiting = Waiting.move(task, name, descriptor(notice[4]))
-            if self._listener.resume(number):
-                self._unsettled.add(waiting)
+            self._let_go(number, Waiting.move(task, name, descriptor(notice[4])))
         else:
             opaque = Opaque(call_number(arch, nr, self._native, self._foreign))
             code = errno.ENOSYS if arch == self._native.audit_arch and nr & X32_BIT and not takes_x32() else 0
@@ -322,18 +365,14 @@ class NotifyTracer:
         """A thread that is heard of for the first time."""
         if len(self._tasks) >= self._many:
             self._sweep()
-        try:
-            os.close(os.pidfd_open(tid))  # only the first thread of a process has one
-            pid = tid
-        except OSError:
-            pid, _ = thread_group(tid)
+        pid = tid if is_first_thread(tid) else thread_group(tid)[0]
         group = self._tasks.get(pid)
         if group is not None and pid != tid:
             task = Task(tid, pid, group.program, root_of(tid) if group.root else "")
             self._tasks[tid] = task
             return task
         task = self._tasks[tid] = Task(tid, pid, self._launcher)
-        image = task.image = image_of(task)
+        image = task.image = self._images.of(task)
         found = self._images.program(image)
         if found is None:
             self._unsettled.settle_execs()
@@ -342,14 +381,12 @@ class NotifyTracer:
             parent = self._tasks.get(thread_group(tid)[1])
             found = parent.program if parent is not None else self._launcher
         task.program = found
-        if self._report.elsewhere(task):
+        if self._apart and self._report.elsewhere(task):
             task.root = root_of(tid)
-        try:
-            if os.stat(f"/proc/{tid}").st_uid != self._user:
-                self._note("programs ran as another user: what they may not do was told from what this user may not")
-        except OSError:
-            pass
         return task
+
+    def _image(self, task: Task) -> Image:
+        return image_of(task) if task.image is NO_IMAGE else task.image
 
     def _refresh(self, task: Task) -> bool:
         """Whether a thread's memory was that of a program that is gone: then it is looked at anew."""
@@ -359,7 +396,7 @@ class NotifyTracer:
         task.mem = -1
         image = image_of(task)
         os.close(former)
-        if image and self._images.program(image) == task.program:
+        if image.mark and self._images.program(image) == task.program:
             return True
         task.forget_memory()
         self._tasks.pop(task.tid, None)
@@ -370,7 +407,7 @@ class NotifyTracer:
     def _sweep(self) -> None:
         """Forget the threads that have ended."""
         for tid, task in list(self._tasks.items()):
-            if not os.path.exists(f"/proc/{tid}"):
+            if has_ended(tid):
                 task.forget_memory()
                 del self._tasks[tid]
                 self._report.cwds.pop(tid, None)

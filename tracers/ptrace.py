@@ -31,9 +31,7 @@ from tracers.tracee import (
     Task,
     descriptor_path,
     executable,
-    mount_namespace,
     thread_group,
-    working_directory,
 )
 from tracers.tracer import Command, TraceEnd, TracerError, TracerName, exit_status, launch_status
 
@@ -122,7 +120,7 @@ class PtraceTracer:
         wait, tasks, native, simple_plans = os.waitpid, self._tasks, self._native.audit_arch, self._plans
         entry_of, result_of = requests.syscall_entry, requests.syscall_result
         resume, to_exit = requests.resume, requests.resume_to_exit
-        seen, cwds, interrupted = self._report.seen, self._report.cwds, INTERRUPTED
+        seen, where, interrupted = self._report.seen, self._report.directory, INTERRUPTED
         give_way = os.sched_yield
         poll, spins = WALL | os.WNOHANG, range(SPINS if len(os.sched_getaffinity(0)) > 1 else 0)
         while True:
@@ -147,15 +145,12 @@ class PtraceTracer:
                     self._enter(task, call, plan)
                     continue
                 args = call[2:]
-                cwd = cwds.get(tid)
-                if cwd is None:
-                    cwd = cwds[tid] = working_directory(task)
-                path, base = read_path(task, plan, args, cwd)
+                path, base = read_path(task, args, plan.path, plan.dirfd, where)
                 number = args[plan.number] if plan.number >= 0 else 0
                 if not path and acts_on_descriptor(plan, number, path):
                     resume(task.ctid)
                 elif plan.opens and (number & _CREATES or plan.number < 0):
-                    task.pending = read_general(task, plan, args, cwd)
+                    task.pending = read_general(task, plan, args, where)
                     to_exit(task.ctid)
                 else:
                     task.pending = (plan, number, path, base)
@@ -200,10 +195,7 @@ class PtraceTracer:
             self._notes.add("io_uring was answered ENOSYS, so that its file accesses stay visible")
         if plan.name == "ptrace":
             self._notes.add("the program called ptrace itself, which fails with EPERM while it is traced")
-        cwd = self._report.cwds.get(task.tid)
-        if cwd is None:
-            cwd = self._report.cwds[task.tid] = working_directory(task)
-        entry = read_general(task, plan, args, cwd)
+        entry = read_general(task, plan, args, self._report.directory)
         if entry is None:
             requests.resume(task.ctid)
             return
@@ -264,11 +256,9 @@ class PtraceTracer:
             task.program = parent.program
         if parent.root:
             task.root = root_of(tid)
-        if not thread and not task.root:
-            mounts = mount_namespace(task)
-            if mounts and mounts != self._report.own_mounts:
-                task.root = root_of(tid)
-                self._report.forget()  # an equal path means another file in there
+        if not thread and not task.root and self._report.elsewhere(task):
+            task.root = root_of(tid)
+            self._report.forget()  # an equal path means another file in there
 
     def _exec(self, task: Task) -> None:
         """A successful exec: the call ends here, under its new program and perhaps a new thread id."""

@@ -53,20 +53,21 @@ class Quick:
         wanted = _MODES[flags & os.O_ACCMODE] | (os.W_OK if flags & os.O_TRUNC else 0)
         return wanted, bool(flags & (os.O_NOFOLLOW | os.O_EXCL))
 
-    def answer(self, code: int, at: bytes, flags: int, nofollow: bool, task: Task) -> tuple[int, bytes | None] | None:
-        """(outcome, kernel's name of what it opens) of a call of which we were told ``code``; None if it takes more."""
+    def answer(self, code: int, at: bytes, flags: int, nofollow: bool, task: Task) -> int | None:
+        """The outcome of a call of which we were told ``code``; None if it takes more."""
         if self.opens:
             if flags & (os.O_CREAT | _TMPFILE) or (code and code not in _NOT_FOUND):
                 return None
-            return (code, None) if code else _open(at, flags, nofollow, task)
+            return code or _open(at, flags, nofollow, task)
         if code or self.plan.name not in _READLINKS:
-            return code, None
+            return code
         try:
-            return (0 if stat.S_ISLNK(os.lstat(at).st_mode) else errno.EINVAL), None
+            return 0 if stat.S_ISLNK(os.lstat(at).st_mode) else errno.EINVAL
         except OSError as problem:
-            return problem.errno or errno.ENOENT, None
+            return problem.errno or errno.ENOENT
 
 
+_PROC = os.stat("/proc").st_dev
 _TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
 
 
@@ -76,16 +77,10 @@ def quick(known: dict[int, Plan]) -> dict[int, Quick]:
     return {number: Quick(number, plan) for number, plan in known.items() if plan.name in names}
 
 
-def _open(at: bytes, flags: int, nofollow: bool, task: Task) -> tuple[int, bytes | None] | None:
+def _open(at: bytes, flags: int, nofollow: bool, task: Task) -> int | None:
     try:
-        fd = os.open(at, os.O_PATH | os.O_CLOEXEC | (os.O_NOFOLLOW if nofollow else 0))
+        status = os.stat(at, follow_symlinks=not nofollow)
     except OSError:
         return None
-    try:
-        code = kind_error(os.fstat(fd), flags, task)
-        name = None if code else os.readlink(b"/proc/self/fd/%d" % fd)
-    finally:
-        os.close(fd)
-    if name is not None and name.startswith(b"/proc/%d/" % os.getpid()):
-        return None  # the lookup ended in our own process
-    return code, name
+    # In /proc the lookup may have ended in our own process, and the name is another for each.
+    return None if status.st_dev == _PROC else kind_error(status, flags, task)

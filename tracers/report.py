@@ -2,14 +2,15 @@
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tracers.calls import AT_REMOVEDIR, RESOLUTION_CHANGES, events
 from tracers.entry import Entry, Plan, simple_call
 from tracers.events import Event, Opaque, Operation, Sink
-from tracers.lookups import MOVES, REMOVES, leads_elsewhere, may_lead_elsewhere
-from tracers.tracee import Task, mount_namespace, root_directory, visible
+from tracers.lookups import MOVES, REMOVES, leads_elsewhere, may_lead_elsewhere, touched
+from tracers.sockets import sockaddr
+from tracers.tracee import Task, root_identity, visible, working_directory
 
 MAX_SEEN = 200_000
 """Calls remembered as known; more are forgotten, which costs time and not correctness."""
@@ -24,8 +25,13 @@ INTERRUPTED = {-512: -errno.EINTR, -514: -errno.EINTR, -516: -errno.EINTR, -513:
 told apart here; both got as far as the object itself. ERESTARTNOINTR (513) is always run again."""
 
 _CHANGES_DIRECTORY = frozenset({"chdir", "fchdir"})
-_ROOTS = frozenset({"chroot", "pivot_root", "setns", "unshare"})
-_CHANGING = _CHANGES_DIRECTORY | {"rmdir"} | _ROOTS | MOVES | REMOVES | RESOLUTION_CHANGES
+ROOTS = frozenset({"chroot", "pivot_root", "setns", "unshare"})
+"""Calls that may give their program another root directory."""
+_CHANGING = _CHANGES_DIRECTORY | {"rmdir"} | ROOTS | MOVES | REMOVES | RESOLUTION_CHANGES
+
+
+_Deferred = tuple[int, int, tuple[Plan, int, bytes, bytes], int, object]
+"""(program, process, pending, result, key) of a simple call."""
 
 
 class Report:
@@ -45,10 +51,24 @@ class Report:
         self.seen: set[object] = set()
         """Keys of calls with results whose repetition means nothing new."""
         self._since = 0.0  # when the oldest of these came
-        self._later: list[tuple[int, int, object, int, object, bytes | None]] = []
+        self._later: list[_Deferred] = []
+        self._parts: set[bytes] = set()  # components of their paths
         self.cwds: dict[int, bytes] = {}
         """Working directories by thread, as far as they are known."""
-        self.own_mounts, self.own_root = mount_namespace(main), root_directory(main)
+        self.age = 0
+        """How often :meth:`forget` was called."""
+        self.moving = False
+        """Whether a working directory may change at any moment."""
+        self._own_root = root_identity(main)
+
+    def directory(self, task: Task) -> bytes:
+        """A task's working directory, ``b""`` if it cannot be learned."""
+        found = self.cwds.get(task.tid)
+        if found is None:
+            found = working_directory(task)
+            if not self.moving:
+                self.cwds[task.tid] = found
+        return found
 
     def finish(self, task: Task, pending: object, result: int, key: object, opened: bytes | None) -> bool:
         """Send the events of a call with a result that was not seen before; whether repeating it means the same.
@@ -56,8 +76,6 @@ class Report:
         ``opened``: the kernel's name of what it opened.
         """
         repeatable = True
-        if self._later:
-            self.flush()
         for event in _events(task.program, task.pid, task.root, pending, result, opened):
             repeatable = self._sink.event(event) and repeatable
         if repeatable:
@@ -72,29 +90,60 @@ class Report:
             self.seen.clear()
         self.seen.add(key)
 
-    def defer(self, task: Task, pending: object, result: int, key: object, opened: bytes | None) -> None:
+    def defer(self, task: Task, pending: tuple[Plan, int, bytes, bytes], result: int, key: object) -> None:
         """As :meth:`finish`, when there is time: for a call that changed nothing, of a path that leads to the same
-        place until something is changed. :meth:`flush` before that.
+        place until something is changed. :meth:`flush_before` that.
         """
         self.remember(key)
         if not self._later:
             self._since = time.monotonic()
-        self._later.append((task.program, task.pid, pending, result, key, opened))
-        if len(self._later) >= MAX_LATER or time.monotonic() - self._since > LATER_SECONDS:
-            self.flush()
+        self._later.append((task.program, task.pid, pending, result, key))
+        self._parts.update(pending[2].split(b"/"))
+        if pending[3]:
+            self._parts.update(pending[3].split(b"/"))
 
     @property
     def behind(self) -> bool:
         """Whether something was deferred."""
         return bool(self._later)
 
+    @property
+    def overdue(self) -> bool:
+        """Whether what was deferred must be sent now."""
+        return len(self._later) >= MAX_LATER or time.monotonic() - self._since > LATER_SECONDS
+
     def flush(self, most: int = MAX_LATER) -> None:
         """Send the events of what was deferred, the oldest first; of ``most`` calls."""
         now, self._later = self._later[:most], self._later[most:]
-        for program, pid, pending, result, key, opened in now:
-            for event in _events(program, pid, "", pending, result, opened):
+        if not self._later:
+            self._parts.clear()
+        self._send(now)
+
+    def _send(self, now: Iterable[_Deferred]) -> None:
+        for program, pid, pending, result, key in now:
+            for event in _events(program, pid, "", pending, result, None):
                 if not self._sink.event(event):
                     self.seen.discard(key)
+
+    def flush_before(self, task: Task, entry: Entry) -> None:
+        """:meth:`flush` what could not be told any more after a call that has not been made yet."""
+        if not self._later:
+            return
+        if entry.data:
+            found = sockaddr(entry.data[0][0])
+            names = [found] if isinstance(found, bytes) else []
+        else:
+            names = _places(task, entry)
+        parts = touched(entry.plan.name, names)
+        if parts is None:
+            self.flush()
+        elif not self._parts.isdisjoint(parts):
+            now: list[_Deferred] = []
+            later: list[_Deferred] = []
+            for one in self._later:
+                (now if any(part in one[2][2] or part in one[2][3] for part in parts) else later).append(one)
+            self._later = later
+            self._send(now)
 
     def after(self, task: Task, pending: object) -> None:
         """What a successful call changes for later lookups."""
@@ -114,7 +163,7 @@ class Report:
             self.forget()
         elif name == "rmdir" or (name == "unlinkat" and pending[1] & AT_REMOVEDIR):
             self.cwds.clear()  # of who stands in it
-        if name in _ROOTS:
+        if name in ROOTS:
             self._moved(task)
 
     def may_change(self, task: Task, entry: Entry) -> bool:
@@ -126,13 +175,14 @@ class Report:
 
     def forget(self) -> None:
         """Equal calls may mean something else from now on."""
+        self.age += 1
         self.seen.clear()
         self.cwds.clear()
         self._sink.forget()
 
     def elsewhere(self, task: Task) -> bool:
         """Whether ``task`` has another root directory or mount namespace than the command began with."""
-        return mount_namespace(task) != self.own_mounts or root_directory(task) != self.own_root
+        return root_identity(task) not in (b"", self._own_root)
 
     def _moved(self, task: Task) -> None:
         if not self.elsewhere(task):

@@ -24,6 +24,9 @@ at most one Ethernet frame. Streams use the same call, and stopping on each of t
 LISTENS, NEW_LISTENER = "seccomp", 1 << 3
 """The call that makes a listener, and the flag that asks for one: SECCOMP_FILTER_FLAG_NEW_LISTENER."""
 
+CLONE_NEWNS = 0x20000
+"""Asks for a mount namespace, linux/sched.h. Of clone(2) the filter sees it, of clone3(2) it does not."""
+
 BY_DESCRIPTOR = {"newfstatat": 3, "statx": 2}
 """Calls that are fstat(2) by another name if their flags (at this index) are AT_EMPTY_PATH and nothing else: a quarter
 of what a Python program does when it starts. Let pass without a look at the path, which could only be a name where
@@ -63,6 +66,8 @@ def _special(name: str, action: Action) -> list[_Ins] | None:
         return [(_LD_W_ABS, 0, 0, _low(BY_DESCRIPTOR[name])), (_JEQ, 0, 1, AT_EMPTY_PATH), allow, trace]
     if name == LISTENS:
         return [(_LD_W_ABS, 0, 0, _low(1)), (_JSET, 0, 1, NEW_LISTENER), trace, allow]
+    if name == "clone":
+        return [(_LD_W_ABS, 0, 0, _low(0)), (_JSET, 0, 1, CLONE_NEWNS), trace, allow]
     if name == "ioctl":
         body: list[_Ins] = [(_LD_W_ABS, 0, 0, _low(1))]
         for command in SKIPPED_IOCTLS:
@@ -92,14 +97,15 @@ def _unless_creating(name: str, action: Action) -> list[_Ins] | None:
     return [(_LD_W_ABS, 0, 0, _low(flags)), (_JSET, 0, 1, os.O_CREAT), (_RET, 0, 0, action), (_RET, 0, 0, _ALLOW)]
 
 
-def _table(abi: Abi, native: bool, action: Action, free: Container[str] = frozenset()) -> list[_Ins]:
+def _table(
+    abi: Abi, native: bool, action: Action, watched: Container[str], free: Container[str] = frozenset()
+) -> list[_Ins]:
     body: list[_Ins] = [(_LD_W_ABS, 0, 0, _NR)]
     if native:
         body += [(_JGE, 0, 1, X32_BIT), (_RET, 0, 0, action)]
     for number, name in sorted(abi.names.items()):
         foreign = name == "socketcall" and not native
-        listens = name == LISTENS and native and action is Action.NOTIFY
-        if name not in SHAPES and name not in CONTEXT and not foreign and not listens:
+        if name not in SHAPES and name not in CONTEXT and not foreign and name not in watched:
             continue
         special = _special(name, action) if native else None
         if name in free:
@@ -116,17 +122,18 @@ def program(
     foreign: Abi,
     action: Action = Action.TRACE,
     *,
+    watched: Container[str] = frozenset(),
     free: Container[str] = frozenset(),
 ) -> bytes:
     """The filter as packed ``struct sock_filter``: traced calls of ``native`` and ``foreign`` stop, all others pass.
 
-    ``action`` is how they stop. With a listener so do attempts to make another, of which only one can be.
+    ``action`` is how they stop. ``watched``: calls that stop besides; of LISTENS and clone those that matter.
 
     Every call of an architecture that has no table stops, so that it can be recorded at least by number. ``free``:
     traced calls of ``native`` that pass all the same, unless they open with O_CREAT.
     """
-    other = _table(foreign, native=False, action=action) if foreign.names else [(_RET, 0, 0, action)]
-    own = _table(native, native=True, action=action, free=free)
+    other = _table(foreign, False, action, watched) if foreign.names else [(_RET, 0, 0, action)]
+    own = _table(native, True, action, watched, free)
     # The own table is longer than a jump reaches (255): the foreign one stands first, behind an inverted test.
     hop: list[_Ins] = [(_LD_W_ABS, 0, 0, _ARCH), (_JEQ, 1, 0, native.audit_arch), (0x05, 0, 0, len(own))]
     code = [*hop, *own, (_JEQ, 1, 0, foreign.audit_arch), (_RET, 0, 0, action), *other]

@@ -5,25 +5,47 @@ import errno
 import os
 import socket
 import struct
+from typing import NamedTuple
 
 from tracers.events import Endpoint, Memory
 from tracers.sockets import sockaddr, transport
 
 PATH_MAX = 4096  # linux/limits.h
 _FIRST_READ = 256
+_MACHINE = os.uname().machine
 _PIDFD_GETFD = 438  # the same on every architecture, asm-generic/unistd.h
+_STATX = ctypes.c_long({"x86_64": 332, "aarch64": 291}.get(_MACHINE, 332))
+_KILL = ctypes.c_long({"x86_64": 62, "aarch64": 129}.get(_MACHINE, 62))
+_TGKILL = ctypes.c_long({"x86_64": 234, "aarch64": 131}.get(_MACHINE, 234))
+_AT_FDCWD, _NO_FLAGS = ctypes.c_int(-100), ctypes.c_int(0)  # linux/fcntl.h
+_STATX_INO, _STATX_MNT_ID = 0x100, 0x1000  # linux/stat.h, as are the offsets in struct statx below
+_INODE, _DEVICE_AND_MOUNT = slice(32, 40), slice(136, 152)
 _MSGHDR = struct.Struct("=QIxxxxQQ")  # name, namelen, iov, iovlen: struct user_msghdr on 64-bit
 _IOVEC = struct.Struct("=QQ")
 _MAX_DATAGRAM = 4096
 _MAX_MESSAGES = 16
 
 _libc = ctypes.CDLL(None, use_errno=True)
+# None of these waits, and giving up the interpreter lock costs more than the call.
+_syscall = ctypes.PyDLL(None, use_errno=True)["syscall"]
+_syscall.restype = ctypes.c_long
+_status = ctypes.create_string_buffer(256)  # struct statx
+
+
+class Image(NamedTuple):
+    """A program image. ``mark``: the kernel's 16 random bytes in it, empty if unknown; ``address``: where they are."""
+
+    mark: bytes = b""
+    address: int = 0
+
+
+NO_IMAGE = Image()
 
 
 class Task:
     """One traced thread. ``ctid`` is its id as a ready ctypes argument; ``mem`` an open ``/proc/TID/mem``, or -1.
 
-    ``image``: which program image it runs (:mod:`tracers.images`), empty where nobody has looked.
+    ``image``: what it runs, :data:`NO_IMAGE` where nobody has looked.
     """
 
     __slots__ = ("ctid", "image", "mem", "pending", "pid", "program", "root", "tid")
@@ -35,7 +57,7 @@ class Task:
         self.root = root
         self.ctid = ctypes.c_long(tid)
         self.mem = -1
-        self.image = b""
+        self.image = NO_IMAGE
         self.pending: object = None
 
     def forget_memory(self) -> None:
@@ -51,7 +73,7 @@ def read_bytes(task: Task, address: int, size: int) -> bytes:
         return b""
     try:
         if task.mem < 0:
-            task.mem = os.open(f"/proc/{task.tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            task.mem = os.open(b"/proc/%d/mem" % task.tid, os.O_RDONLY | os.O_CLOEXEC)
         return os.pread(task.mem, size, address)
     except OverflowError:  # an address of 2^63 or more
         return b""
@@ -99,10 +121,12 @@ def working_directory(task: Task) -> bytes:
 def executable(task: Task) -> str:
     """The kernel's name of what the process runs, empty if it is gone."""
     try:
-        name = os.readlink(f"/proc/{task.tid}/exe")
+        name = os.readlink(b"/proc/%d/exe" % task.tid)
     except OSError:
         return ""
-    return name.removesuffix(" (deleted)") if not os.path.lexists(name) else name
+    if name.endswith(b" (deleted)") and not os.path.lexists(name):
+        name = name[: -len(b" (deleted)")]
+    return os.fsdecode(name)
 
 
 def root_directory(task: Task) -> bytes:
@@ -126,12 +150,33 @@ def visible(task: Task, path: bytes, base: bytes) -> bytes:
     return root + os.path.join(base[len(jail) :] or b"/", path)
 
 
-def mount_namespace(task: Task) -> str:
-    """An opaque name, equal for tasks of one mount namespace; empty if it cannot be learned."""
-    try:
-        return os.readlink(f"/proc/{task.tid}/ns/mnt")
+def root_identity(task: Task) -> bytes:
+    """What tells the program's root directory from all others, empty if it cannot be learned.
+
+    In another mount namespace it is another one, since the mount that it is in has a number of its own there.
+    """
+    root = b"/proc/%d/root" % task.tid
+    wanted = ctypes.c_uint(_STATX_INO | _STATX_MNT_ID)
+    if _syscall(_STATX, _AT_FDCWD, root, _NO_FLAGS, wanted, _status) < 0:
+        return b""
+    found = _status.raw
+    if int.from_bytes(found[:4], "little") & _STATX_MNT_ID:
+        return found[_INODE] + found[_DEVICE_AND_MOUNT]
+    try:  # before Linux 5.8
+        return os.readlink(b"/proc/%d/ns/mnt" % task.tid) + os.readlink(root)
     except OSError:
-        return ""
+        return b""
+
+
+def has_ended(tid: int) -> bool:
+    """Whether there is no thread with this id, not even one that waits to be reaped."""
+    return _syscall(_KILL, ctypes.c_int(tid), _NO_FLAGS) != 0 and ctypes.get_errno() == errno.ESRCH
+
+
+def is_first_thread(tid: int) -> bool:
+    """Whether a thread's id is that of its process: tgkill(2) finds no other. False if it has ended."""
+    number = ctypes.c_int(tid)
+    return _syscall(_TGKILL, number, number, _NO_FLAGS) == 0 or ctypes.get_errno() != errno.ESRCH
 
 
 def thread_group(tid: int) -> tuple[int, int]:

@@ -7,13 +7,14 @@ results would resolve it: afterwards. If its thread makes another call before, i
 import os
 from collections.abc import Callable
 
-from tracers.caller import Caller, Verdict
+from tracers.caller import Caller, Verdict, Version
 from tracers.deduced_views import stands
 from tracers.entry import Entry
-from tracers.images import Image, Images, image_of
+from tracers.images import Images, image_of
+from tracers.known_execs import KnownExec, KnownExecs
 from tracers.programs import ProgramTable
 from tracers.report import Report, root_of
-from tracers.tracee import Task, executable
+from tracers.tracee import NO_IMAGE, Image, Task, executable
 
 _MOVES = frozenset({"chdir", "fchdir", "chroot", "pivot_root", "setns", "unshare"})
 _SOON_MS, _LATER_MS = 2.0, 100.0
@@ -68,30 +69,51 @@ class Waiting:
 
 
 class Execing(Waiting):
-    """An exec. ``image``: what ran before; ``exe``: what will run, should it end before we look.
+    """An exec. ``after``: its process as a task, with its image once :attr:`done` has been true.
 
-    ``now``: the image that runs since, once :attr:`done` has been true.
+    ``known``: the former one that it repeats.
     """
 
-    __slots__ = ("exe", "image", "now")
+    __slots__ = ("_before", "after", "known")
 
-    def __init__(self, task: Task, entry: Entry, caller: Caller, image: Image, otherwise: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        entry: Entry,
+        image: Image,
+        otherwise: int,
+        *,
+        caller: Caller | None = None,
+        known: KnownExec | None = None,
+    ) -> None:
         super().__init__(task, entry, self._took_place, otherwise, caller)
-        self.image = image
-        self.now = b""
-        self.exe = os.fsdecode(caller.kernel_name() or b"")
+        self.known = known
+        self._before = image
+        self.after = Task(task.pid, task.pid, task.program, root_of(task.pid) if task.root else "")
+
+    def file(self) -> Version | None:
+        """The file that runs since, if it needs no other to interpret it."""
+        return self._caller.file if self._caller is not None else None
+
+    def exe(self) -> str:
+        """The kernel's name of what runs since, empty if it cannot be learned."""
+        found = executable(self.after)
+        if found or self._caller is None:
+            return found
+        return os.fsdecode(self._caller.kernel_name() or b"")  # it has ended
 
     def gone(self) -> bool:
         """Whether its process has ended. An exec makes its thread the first one: so this is looked for afterwards."""
-        return super().gone() and not executable(Task(self.task.pid, self.task.pid, 0))
+        return super().gone() and not executable(self.after)
 
     def _took_place(self) -> bool:
-        process = Task(self.task.pid, self.task.pid, 0)
-        found = image_of(process)
-        process.forget_memory()
-        if found not in (b"", self.image):
-            self.now = found
-        return bool(self.now)
+        if self.after.image is NO_IMAGE:
+            found = image_of(self.after)
+            if found.mark in (b"", self._before.mark):
+                self.after.forget_memory()
+                return False
+            self.after.image = found
+        return True
 
 
 class Unsettled:
@@ -111,26 +133,31 @@ class Unsettled:
         self._images = images
         self._note = note
         self._pause = _SOON_MS
+        self.execs = KnownExecs(report)
         self.waiting: dict[int, Waiting] = {}
-        self.moving = False
-        """Whether a working directory may change at any moment."""
 
     def add(self, waiting: Waiting) -> None:
-        """A call was let go on."""
+        """A call is about to be let go on."""
         self.waiting[waiting.task.tid] = waiting
         if waiting.moves:
-            self.moving = True
+            self._report.moving = True
             self._report.cwds.clear()
         self._pause = _SOON_MS
 
+    def drop(self, waiting: Waiting) -> None:
+        """Its caller was gone before."""
+        del self.waiting[waiting.task.tid]
+        self._close(waiting)
+
     def settle(self, task: Task) -> None:
         """A call of ``task`` came: its former one is over, and others may be."""
+        own = self.waiting.get(task.tid)
+        if own is not None:
+            self._over(own)
         for waiting in list(self.waiting.values()):
-            if waiting.task.tid == task.tid:
-                self._over(waiting)
-            elif isinstance(waiting, Execing) and waiting.task.pid != task.pid:
+            if isinstance(waiting, Execing) and waiting.task.pid != task.pid:
                 continue  # nothing that others could notice
-            elif waiting.done():
+            if waiting.done():
                 self._end(waiting, 0)
             elif waiting.gone():
                 self._over(waiting)
@@ -175,9 +202,12 @@ class Unsettled:
             self._exec(waiting)
         else:
             self._tell(waiting.task, waiting, outcome)
+        self._close(waiting)
+
+    def _close(self, waiting: Waiting) -> None:
         waiting.close()
-        if self.moving and not any(other.moves for other in self.waiting.values()):
-            self.moving = False
+        if self._report.moving and not any(other.moves for other in self.waiting.values()):
+            self._report.moving = False
             self._report.cwds.clear()
 
     def _tell(self, task: Task, waiting: Waiting, outcome: int) -> None:
@@ -199,13 +229,18 @@ class Unsettled:
             other.forget_memory()
             del self._tasks[other.tid]
             self._report.cwds.pop(other.tid, None)
-        task = Task(former.pid, former.pid, former.program, root_of(former.pid) if former.root else "")
-        self._tasks[task.tid] = task
+        task = self._tasks[former.pid] = waiting.after
+        if waiting.known is not None:
+            task.program = waiting.known.program
+            self._images.learn(task.image, task.program)
+            return
+        task.program = former.program
         self._tell(task, waiting, 0)
-        exe = executable(task) or waiting.exe
+        exe, file = waiting.exe(), waiting.file()
         path, name = entry.text[0], exe
         if isinstance(path, bytes) and path:
             name = os.fsdecode(os.path.join(entry.base[0], path))
         task.program = self._programs.exec(former.program, name, exe)
-        task.image = waiting.now
+        if file is not None and exe and (former.program, entry, 0) in self._report.seen:
+            self.execs.learn(former, KnownExec(entry, file, task.program))
         self._images.learn(task.image, task.program)

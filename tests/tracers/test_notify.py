@@ -62,6 +62,24 @@ def test_deduces_what_ptrace_sees(seed: int, user: int) -> None:
     assert deduced == seen
 
 
+def test_execs_that_are_repeated(scratch: Path) -> None:
+    script = (SOURCES.parent / "repeated_execs.py").read_text()
+
+    def happened(make: Callable[[], Tracer]) -> tuple[set[str], set[str]]:
+        place = scratch / make.__name__
+        place.mkdir()
+        tracer = make()
+        recorder, end = trace(tracer, PYTHON, "-I", "-S", "-c", script, str(place))
+        assert end.status == 0
+        programs = {repr(program) for program in tracer.programs.all()}
+        accesses = {f"{tracer.programs[a.program].exe} {a!r}" for a in recorder.in_order if str(place) in repr(a)}
+        return {one.replace(str(place), "S") for one in programs}, {one.replace(str(place), "S") for one in accesses}
+
+    deduced, seen = happened(NotifyTracer), happened(PtraceTracer)
+    assert len(seen[1]) > 30
+    assert deduced == seen
+
+
 def test_says_that_it_deduced() -> None:
     recorder, end = trace(NotifyTracer(), "/bin/true")
     whole = recorder.finish(end)
@@ -151,3 +169,5 @@ def test_users_are_told_apart() -> None:
     script += "os.wait(); os.execv('/bin/true', ['true'])"
     _, end = trace(NotifyTracer(), PYTHON, "-I", "-S", "-c", script)
     assert end.status == 0
+    (note,) = end.notes
+    assert "another user" in note
