@@ -1,5 +1,6 @@
 """Where events become accesses: the sink of every tracer."""
 
+import errno
 import os
 import time
 from collections.abc import Container
@@ -16,6 +17,9 @@ from learner.trace import End, Header, Trace, TraceWriter, sort_key
 from tracers.events import Endpoint, Event, Family, HostTarget, Memory, Opaque, Operation, PathTarget
 from tracers.programs import ProgramTable
 from tracers.tracer import TraceEnd
+
+_LOOKUPS = frozenset({Operation.STAT, Operation.READLINK, Operation.READ, Operation.LIST, Operation.WRITE})
+"""They fail with ENOENT because of their object, and of nothing else."""
 
 FLUSH_SECONDS = 1.0
 """How much of a trace can be missing from its file if sbx itself is killed."""
@@ -139,6 +143,8 @@ class Recorder:
             return found._replace(name=f"{found.name}/{UNNAMED}", kind=Kind.FILE)
         if event.mode:
             return found._replace(kind=kind_of(event.mode))
+        if event.outcome == errno.ENOENT and event.operation in _LOOKUPS and found.kind is not Kind.OPAQUE:
+            return found._replace(kind=Kind.ABSENT)  # somebody may have made it since
         if event.operation is Operation.RENAME_FROM and event.outcome == 0 and event.peer is not None:
             moved = self._path(event, event.peer)
             return found._replace(kind=moved.kind if moved else Kind.ABSENT)

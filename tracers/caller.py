@@ -144,6 +144,11 @@ def no_directory(site: Site) -> int:
     return code or (0 if is_directory(site) else errno.ENOTDIR)
 
 
+def no_way(directory: Site) -> int:
+    """Why no name can be looked up in a directory, 0 if one can."""
+    return no_directory(directory) or directory.check(os.X_OK)
+
+
 def may_create_in(directory: Site) -> int:
     """Why no name can be made in a directory, 0 if one can."""
     code = no_directory(directory)

@@ -38,7 +38,7 @@ class RawCall(msgspec.Struct):
     ``result`` is the return value, or ``-errno``. ``opened`` is the kernel's name of the object behind the
     descriptor that the call returned or acted on; ``data`` holds raw bytes by argument index (socket
     addresses, datagrams); ``peer`` the connected endpoint of a socket call without an address; ``word`` what
-    :mod:`tracers.words` lets out of an exec's arguments.
+    :mod:`tracers.words` lets out of an exec's arguments; ``mode`` the ``st_mode`` type bits of what was there, if seen.
     """
 
     name: str
@@ -52,6 +52,7 @@ class RawCall(msgspec.Struct):
     transport: str = ""
     peer: Endpoint | None = None
     word: str = ""
+    mode: int = 0
 
 
 class PathArg(NamedTuple):
@@ -389,6 +390,8 @@ def events(call: RawCall, program: int, pid: int, *, abi: str = "", root: str = 
     if shape is None:
         return (Event(program, pid, name, Operation.FOREIGN, Opaque(name), outcome),)
     return tuple(
-        Event(program, pid, name, a.operation, a.target, outcome, a.existed, a.mode, a.peer, root, call.word)
+        Event(
+            program, pid, name, a.operation, a.target, outcome, a.existed, a.mode or call.mode, a.peer, root, call.word
+        )
         for a in shape.decode(call)
     )

@@ -5,12 +5,14 @@ import os
 import stat
 
 from tracers.caller import (
+    UNEXPLAINED,
     Caller,
     Verdict,
     descriptor,
     identity,
     may_create_in,
     no_directory,
+    no_way,
 )
 from tracers.calls import (
     AT_EMPTY_PATH,
@@ -22,11 +24,6 @@ from tracers.site import Site
 
 _W_X = os.W_OK | os.X_OK
 _RENAME_NOREPLACE = 1
-
-
-def _no_way(directory: Site) -> int:
-    """Why no name can be looked up in a directory, 0 if one can."""
-    return no_directory(directory) or directory.check(os.X_OK)
 
 
 def make_name(site: Site, *, directory: bool = False) -> Verdict:
@@ -74,12 +71,15 @@ def remove(caller: Caller) -> Verdict:
     if isinstance(site, int):
         return Verdict(site)
     slashed, site = site.slashed, site.plain()
+    unlink = caller.plan.name != "rmdir" and not (caller.plan.name == "unlinkat" and caller.number & AT_REMOVEDIR)
+    if unlink and site.last in (b".", b".."):
+        return Verdict(no_way(site.parent()) or errno.EISDIR)
     code = site.check(nofollow=True)
     status = site.stat(nofollow=True)
     if code or status is None:
         return Verdict(code or errno.ENOENT)
-    directory = stat.S_ISDIR(status.st_mode)
-    if caller.plan.name == "rmdir" or (caller.plan.name == "unlinkat" and caller.number & AT_REMOVEDIR):
+    directory, otherwise = stat.S_ISDIR(status.st_mode), UNEXPLAINED
+    if not unlink:
         if site.last in (b".", b".."):
             return Verdict(errno.EINVAL if site.last == b"." else errno.ENOTEMPTY)
         code = _may_remove(site, caller) or (0 if directory else errno.ENOTDIR)
@@ -87,10 +87,11 @@ def remove(caller: Caller) -> Verdict:
         if not code and above is not None and above.st_dev != status.st_dev:
             code = errno.EBUSY  # something is mounted there
         code = code or (errno.ENOTEMPTY if site.entries() else 0)
+        otherwise = errno.ENOTEMPTY
     else:
-        code = errno.ENOTDIR if slashed and not directory else 0
-        code = code or _may_remove(site, caller) or (errno.EISDIR if directory else 0)
-    return Verdict(code) if code else Verdict(0, lambda: _identity(site) != identity(status))
+        kind = errno.EISDIR if directory else errno.ENOTDIR if slashed else 0
+        code = (kind if slashed else 0) or _may_remove(site, caller) or kind
+    return Verdict(code) if code else Verdict(0, lambda: _identity(site) != identity(status), otherwise)
 
 
 def _identity(site: Site) -> tuple[int, int] | None:
@@ -107,10 +108,11 @@ def rename(caller: Caller) -> Verdict:
     assert isinstance(old, Site) and isinstance(new, Site)
     flags = caller.number if caller.plan.name == "renameat2" else 0
     slashed = old.slashed or new.slashed
-    old, new = old.plain(), new.plain()
+    old, new = old.plain().pinned(), new.plain().pinned()
+    caller.keep(old, new)
     source, target = old.stat(nofollow=True), new.stat(nofollow=True)
     above_old, above_new = old.parent().stat(), new.parent().stat()
-    code = _no_way(old.parent()) or _no_way(new.parent())
+    code = no_way(old.parent()) or no_way(new.parent())
     if code or above_old is None or above_new is None:
         return Verdict(code or errno.ENOENT)
     if above_old.st_dev != above_new.st_dev:
@@ -129,15 +131,19 @@ def rename(caller: Caller) -> Verdict:
         return Verdict(errno.ENOTDIR)
     if stat.S_ISDIR(source.st_mode) and _is_within(new.parent(), old):
         return Verdict(errno.EINVAL)
+    if target is not None and stat.S_ISDIR(target.st_mode) and _is_within(old.parent(), new):
+        return Verdict(errno.EINVAL if flags & RENAME_EXCHANGE else errno.ENOTEMPTY)
+    if target is not None and identity(source) == identity(target):
+        return Verdict()  # two names of one file: nothing happens
     code = _may_remove(old, caller) or (_may_remove(new, caller) if target else may_create_in(new.parent()))
     if code:
         return Verdict(code)
-    before = identity(source)
+    otherwise, before = UNEXPLAINED, identity(source)
     if flags & RENAME_EXCHANGE:
         assert target is not None
         other = identity(target)
         return Verdict(0, lambda: _identity(new) == before and _identity(old) == other)
-    if target is not None and before != identity(target):
+    if target is not None:
         of_directory, onto_directory = stat.S_ISDIR(source.st_mode), stat.S_ISDIR(target.st_mode)
         if of_directory and not onto_directory:
             return Verdict(errno.ENOTDIR)
@@ -145,7 +151,10 @@ def rename(caller: Caller) -> Verdict:
             return Verdict(errno.EISDIR)
         if onto_directory and new.entries():
             return Verdict(errno.ENOTEMPTY)
-    return Verdict(0, lambda: _identity(new) == before)
+        otherwise = errno.ENOTEMPTY if onto_directory else UNEXPLAINED
+    if stat.S_ISDIR(source.st_mode) and identity(above_old) != identity(above_new) and old.check(os.W_OK):
+        return Verdict(errno.EACCES)  # its ".." would change
+    return Verdict(0, lambda: _identity(new) == before, otherwise)
 
 
 def _is_within(site: Site, directory: Site) -> bool:

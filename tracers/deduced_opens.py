@@ -12,7 +12,7 @@ from tracers.caller import (
     descriptor,
     is_directory,
     may_create_in,
-    no_directory,
+    no_way,
     version,
 )
 from tracers.calls import (
@@ -44,13 +44,11 @@ def opens(caller: Caller) -> Verdict:
     if flags & OPEN_TMPFILE == OPEN_TMPFILE:
         return Verdict(site.check() or (0 if is_directory(site) else errno.ENOTDIR) or site.check(_W_X))
     code = site.check(nofollow=nofollow)
-    if flags & os.O_CREAT and site.slashed and (code or not is_directory(site)):
-        return Verdict(no_directory(site.parent()) or errno.EISDIR)
+    made = site if nofollow or caller.task.root or not flags & os.O_CREAT else site.through()
+    if flags & os.O_CREAT and made.slashed and made.plain().last not in (b".", b".."):
+        return Verdict(no_way(made.parent()) or errno.EISDIR)
     if code == errno.ENOENT and flags & os.O_CREAT:
-        directory, there = site.parent(), site.stat(nofollow=True)
-        if there is not None and not nofollow and not caller.task.root:
-            directory = Site(os.path.dirname(os.path.realpath(site.path)))  # through a dangling link
-        code = may_create_in(directory)
+        code = may_create_in(made.parent())
         return Verdict(code) if code else Verdict(0, lambda: not site.check(nofollow=nofollow), created=True)
     if code == 0 and exclusive:
         return Verdict(errno.EEXIST)
@@ -62,7 +60,9 @@ def may_open(site: Site, flags: int, task: Task, *, nofollow: bool) -> int:
     status = site.stat(nofollow=nofollow)
     if status is None:
         return site.check(nofollow=nofollow)
-    code = kind_error(status, flags, task)
+    code = kind_error(stat.S_IFMT(status.st_mode), flags)
+    if not code and stat.S_ISCHR(status.st_mode) and status.st_rdev == _DEV_TTY and not flags & os.O_PATH:
+        code = 0 if _has_terminal(task) else errno.ENXIO
     return code or (0 if flags & os.O_PATH else site.check(_need(flags)))
 
 
@@ -70,9 +70,8 @@ def _need(flags: int) -> int:
     return _NEEDS.get(flags & os.O_ACCMODE, os.R_OK | os.W_OK) | (os.W_OK if flags & os.O_TRUNC else 0)
 
 
-def kind_error(status: os.stat_result, flags: int, task: Task) -> int:
-    """The errno of opening an object of this kind, 0 if only permission is left to ask for."""
-    kind = stat.S_IFMT(status.st_mode)
+def kind_error(kind: int, flags: int) -> int:
+    """The errno of opening an object of this kind (``st_mode`` type bits), 0 if only permission is left to ask for."""
     if kind == stat.S_IFREG:
         return errno.ENOTDIR if flags & os.O_DIRECTORY else 0
     if kind == stat.S_IFDIR:
@@ -81,11 +80,7 @@ def kind_error(status: os.stat_result, flags: int, task: Task) -> int:
         return 0 if flags & os.O_PATH and not flags & os.O_DIRECTORY else errno.ELOOP
     if flags & os.O_DIRECTORY:
         return errno.ENOTDIR
-    if flags & os.O_PATH:
-        return 0
-    if kind == stat.S_IFSOCK:
-        return errno.ENXIO
-    return errno.ENXIO if kind == stat.S_IFCHR and status.st_rdev == _DEV_TTY and not _has_terminal(task) else 0
+    return errno.ENXIO if kind == stat.S_IFSOCK and not flags & os.O_PATH else 0
 
 
 _DEV_TTY = os.makedev(5, 0)

@@ -1,6 +1,7 @@
 """Reading a system call at its entry: strings before another thread can change them, facts that the call destroys."""
 
 import os
+import stat
 import struct
 from collections.abc import Callable
 from typing import NamedTuple
@@ -153,7 +154,7 @@ _SENDS = frozenset({"sendto", "sendmsg", "sendmmsg"})
 
 
 def simple_call(
-    plan: Plan, number: int, path: bytes | Memory | None, base: bytes, result: int, opened: bytes | None
+    plan: Plan, number: int, path: bytes | Memory | None, base: bytes, result: int, opened: bytes | None, mode: int = 0
 ) -> RawCall:
     """A simple call as :func:`tracers.calls.events` takes it."""
     numbers = [0] * 6
@@ -166,6 +167,7 @@ def simple_call(
         text={} if path is None else {plan.path: path},
         base={plan.path: base} if base else {},
         opened=opened,
+        mode=stat.S_IFMT(mode),
     )
 
 

@@ -124,10 +124,11 @@ class Event(msgspec.Struct, frozen=True):
     ``program`` is an index into the tracer's :class:`~tracers.programs.ProgramTable`; ``pid`` the thread
     group that made the call, alive and stopped while the sink holds the event (ptrace) or possibly gone
     (strace). ``outcome`` is 0 or the errno. ``existed`` says whether a created or replaced name was there
-    before (None: unknown). ``mode`` is the ``st_mode`` type bits asked of mknod. ``peer`` is the other name
-    of a rename or link. ``root`` is a prefix to look paths up under when the program has another root
-    directory or mount namespace (``/proc/PID/root``), else empty. The kernel's names (``base``, ``opened``)
-    begin at our own root all the same. ``word`` is of an exec: its first argument as :mod:`tracers.words` lets it out.
+    before (None: unknown). ``mode`` is the ``st_mode`` type bits asked of mknod, or of the object if the tracer saw
+    them (else 0). ``peer`` is the other name of a rename or link. ``root`` is a prefix to look paths up under when
+    the program has another root directory or mount namespace (``/proc/PID/root``), else empty. The kernel's names
+    (``base``, ``opened``) begin at our own root all the same. ``word`` is of an exec: its first argument as
+    :mod:`tracers.words` lets it out.
     """
 
     program: int

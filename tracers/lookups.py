@@ -9,9 +9,8 @@ from tracers.calls import RENAME_EXCHANGE, RESOLUTION_CHANGES
 MOVES = frozenset({"rename", "renameat", "renameat2", "link", "linkat"})
 REMOVES = frozenset({"unlink", "unlinkat"})
 _MAKES = frozenset({"open", "openat", "openat2", "creat", "mkdir", "mkdirat", "mknod", "mknodat", "bind", "rmdir"})
-_CONTENTS = frozenset(
-    {"truncate", "truncate64", "ftruncate", "ftruncate64", "utime", "utimes", "futimesat", "utimensat"}
-)
+_PERMITS = frozenset({"chmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchownat", "chown32", "lchown32"})
+_PERMITS |= {"setxattr", "lsetxattr", "setxattrat", "removexattr", "lremovexattr", "removexattrat"}
 
 
 def leads_elsewhere(call: str, flags: int, names: Sequence[bytes], links: Container[str]) -> bool:
@@ -42,10 +41,10 @@ def touched(call: str, names: Sequence[bytes]) -> frozenset[bytes] | None:
 
     ``names``: as of :func:`leads_elsewhere`, before the call was made.
     """
-    if call in _CONTENTS:
-        return frozenset()
-    if call not in MOVES | REMOVES | _MAKES:
+    if call in RESOLUTION_CHANGES or call in _PERMITS:
         return None
+    if call not in MOVES and call not in REMOVES and call not in _MAKES:
+        return frozenset()
     ways = (stat.S_IFLNK, stat.S_IFDIR) if call in MOVES else (stat.S_IFLNK,)
     parts = frozenset(name.rstrip(b"/").rpartition(b"/")[2] for name in names)
     if not parts.isdisjoint(_NOWHERE) or any(_kind(name) in ways for name in names):

@@ -220,22 +220,24 @@ class NotifyTracer:
                 mode, nofollow = how.question(args, flags)
                 # access() only says yes or no, in half the time
                 code = 0 if not nofollow and access(at, mode) else check(at, mode, AT_SYMLINK_NOFOLLOW * nofollow)
-                key = (task.program, how.number, flags, path, base, code)
+                kind = how.kind(at, nofollow) if how.opens and not code else 0
+                key = (task.program, how.number, flags, path, base, code or -kind)
                 if key in known:
                     if not resume(number):
                         self._unfinished += 1
                     continue
-                outcome = how.answer(code, at, flags, nofollow, task) if base or at is path else None
-                if outcome is None:
-                    if not self._enter(task, notice):
+                answer = how.answer(code, kind, at, flags, nofollow) if base or at is path else None
+                if answer is None:
+                    if not self._enter(task, notice) or not how.repeats(code):
                         continue
                 elif (at is path and not first) or listener.valid(number):  # else it may have been another's
+                    outcome, kind = answer
                     # At once, while a change is under way, and what may be gone with its process.
                     at_once = unsettled.waiting or (base or path)[:5] == b"/proc"
                     if at_once:
                         report.finish(task, (plan, flags, path, base), -outcome, key, None)
                     else:
-                        report.defer(task, (plan, flags, path, base), -outcome, key)
+                        report.defer(task, (plan, flags, path, base), -outcome, key, kind)
                     if not resume(number):
                         self._unfinished += 1
                     continue
@@ -282,6 +284,8 @@ class NotifyTracer:
         verdict = deduce(caller)
         if verdict.created and plan.opens:
             caller.entry = entry = entry._replace(existed=False)
+        if not verdict.outcome:
+            self._report.flush_before(task, entry)
         if verdict.outcome or (verdict.done is None and not plan.name.startswith("exec")):
             repeatable = self._tell(caller, -verdict.outcome, number)
             caller.close()
@@ -292,7 +296,6 @@ class NotifyTracer:
             waiting: Waiting = Execing(task, entry, self._image(task), verdict.otherwise, caller=caller)
             task.forget_memory()  # it shows the address space that is about to go
         else:
-            self._report.flush_before(task, entry)
             self._apart = self._apart or plan.name in ROOTS
             waiting = Waiting.change(task, entry, caller, verdict)
         self._let_go(number, waiting)

@@ -11,7 +11,6 @@ import stat
 from tracers.calls import AT_SYMLINK_NOFOLLOW
 from tracers.deduced_opens import kind_error
 from tracers.entry import Plan
-from tracers.tracee import Task
 
 _STATS = frozenset({"stat", "lstat", "newfstatat", "statx", "statfs", "stat64", "lstat64", "fstatat64", "statfs64"})
 _MODE_AT = {"access": 1, "faccessat": 2, "faccessat2": 2}
@@ -25,10 +24,12 @@ _NOT_FOUND = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOO
 class Quick:
     """How to ask for one call. ``path``, ``dirfd`` and ``flags`` are argument indices, -1 where there is none."""
 
-    __slots__ = ("_asked", "_mode_at", "dirfd", "flags", "number", "opens", "path", "plan")
+    __slots__ = ("_asked", "_elsewhere", "_mode_at", "dirfd", "flags", "number", "opens", "path", "plan")
 
-    def __init__(self, number: int, plan: Plan) -> None:
+    def __init__(self, number: int, plan: Plan, elsewhere: int) -> None:
+        """``elsewhere``: the device of /proc, where a lookup of ours may have ended in our own process."""
         self.number = number
+        self._elsewhere = elsewhere
         self.plan = plan
         self.path, self.dirfd, self.flags = plan.path, plan.dirfd, plan.number
         self.opens = plan.name in _OPENS
@@ -53,34 +54,43 @@ class Quick:
         wanted = _MODES[flags & os.O_ACCMODE] | (os.W_OK if flags & os.O_TRUNC else 0)
         return wanted, bool(flags & (os.O_NOFOLLOW | os.O_EXCL))
 
-    def answer(self, code: int, at: bytes, flags: int, nofollow: bool, task: Task) -> int | None:
-        """The outcome of a call of which we were told ``code``; None if it takes more."""
-        if self.opens:
-            if flags & (os.O_CREAT | _TMPFILE) or (code and code not in _NOT_FOUND):
-                return None
-            return code or _open(at, flags, nofollow, task)
-        if code or self.plan.name not in _READLINKS:
-            return code
+    def kind(self, at: bytes, nofollow: bool) -> int:
+        """The ``st_mode`` type bits of what an open finds, on which its outcome hangs too; 0 if it hangs on more."""
         try:
-            return 0 if stat.S_ISLNK(os.lstat(at).st_mode) else errno.EINVAL
-        except OSError as problem:
-            return problem.errno or errno.ENOENT
+            status = os.stat(at, follow_symlinks=not nofollow)
+        except OSError:
+            return 0
+        found = stat.S_IFMT(status.st_mode)
+        return 0 if found == stat.S_IFCHR or status.st_dev == self._elsewhere else found
+
+    def answer(self, code: int, kind: int, at: bytes, flags: int, nofollow: bool) -> tuple[int, int] | None:
+        """(outcome, kind) of a call of which we were told ``code`` and ``kind``; None if it takes more."""
+        if self.opens and flags & (os.O_CREAT | _TMPFILE):
+            return None
+        if code:
+            return (code, 0) if code in _NOT_FOUND else None
+        if self.opens:
+            return (kind_error(kind, flags), kind) if kind else None
+        try:
+            kind = stat.S_IFMT(os.stat(at, follow_symlinks=not nofollow).st_mode)
+        except OSError:
+            return None
+        wrong = self.plan.name in _READLINKS and kind != stat.S_IFLNK
+        return errno.EINVAL if wrong else 0, kind
+
+    def repeats(self, code: int) -> bool:
+        """Whether an equal call of which we are told ``code`` will end alike, if it took more to tell how.
+
+        How opening something fails hangs on its kind, and making it on the directory.
+        """
+        return not (self.opens and code)
 
 
-_PROC = os.stat("/proc").st_dev
 _TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
 
 
 def quick(known: dict[int, Plan]) -> dict[int, Quick]:
     """Those among the traced calls, by number."""
     names = _STATS | _OPENS | _READLINKS | _MODE_AT.keys()
-    return {number: Quick(number, plan) for number, plan in known.items() if plan.name in names}
-
-
-def _open(at: bytes, flags: int, nofollow: bool, task: Task) -> int | None:
-    try:
-        status = os.stat(at, follow_symlinks=not nofollow)
-    except OSError:
-        return None
-    # In /proc the lookup may have ended in our own process, and the name is another for each.
-    return None if status.st_dev == _PROC else kind_error(status, flags, task)
+    elsewhere = os.stat("/proc").st_dev
+    return {number: Quick(number, plan, elsewhere) for number, plan in known.items() if plan.name in names}

@@ -30,8 +30,8 @@ ROOTS = frozenset({"chroot", "pivot_root", "setns", "unshare"})
 _CHANGING = _CHANGES_DIRECTORY | {"rmdir"} | ROOTS | MOVES | REMOVES | RESOLUTION_CHANGES
 
 
-_Deferred = tuple[int, int, tuple[Plan, int, bytes, bytes], int, object]
-"""(program, process, pending, result, key) of a simple call."""
+_Deferred = tuple[int, int, tuple[Plan, int, bytes, bytes], int, object, int]
+"""(program, process, pending, result, key, ``st_mode`` of what was there) of a simple call."""
 
 
 class Report:
@@ -90,14 +90,14 @@ class Report:
             self.seen.clear()
         self.seen.add(key)
 
-    def defer(self, task: Task, pending: tuple[Plan, int, bytes, bytes], result: int, key: object) -> None:
+    def defer(self, task: Task, pending: tuple[Plan, int, bytes, bytes], result: int, key: object, mode: int) -> None:
         """As :meth:`finish`, when there is time: for a call that changed nothing, of a path that leads to the same
-        place until something is changed. :meth:`flush_before` that.
+        place until something is changed. :meth:`flush_before` that. ``mode``: ``st_mode`` of what is there.
         """
         self.remember(key)
         if not self._later:
             self._since = time.monotonic()
-        self._later.append((task.program, task.pid, pending, result, key))
+        self._later.append((task.program, task.pid, pending, result, key, mode))
         self._parts.update(pending[2].split(b"/"))
         if pending[3]:
             self._parts.update(pending[3].split(b"/"))
@@ -120,8 +120,9 @@ class Report:
         self._send(now)
 
     def _send(self, now: Iterable[_Deferred]) -> None:
-        for program, pid, pending, result, key in now:
-            for event in _events(program, pid, "", pending, result, None):
+        for program, pid, (plan, number, path, base), result, key, mode in now:
+            call = simple_call(plan, number, path, base, result, None, mode)
+            for event in events(call, program, pid, abi=plan.abi):
                 if not self._sink.event(event):
                     self.seen.discard(key)
 

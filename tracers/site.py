@@ -24,6 +24,7 @@ _syscall.restype = ctypes.c_long
 
 _SELF = re.compile(rb"/+proc/+(?:\./+)*(self|thread-self)(?=/|$)")
 _STREAMS = {b"/dev/fd": b"", b"/dev/stdin": b"/0", b"/dev/stdout": b"/1", b"/dev/stderr": b"/2"}
+_MAX_LINKS = 40  # MAXSYMLINKS, linux/namei.h
 _A_PROCESS = re.compile(rb"/proc/\d+(/|$)")
 
 
@@ -145,6 +146,14 @@ class Site:
         """The directory that the name is in."""
         return Site(_split(self.name)[0], self.fd, error=self.error)
 
+    def pinned(self) -> "Site":
+        """The same in its directory as it is now, wherever that goes. Close it."""
+        try:
+            fd = os.open(self.parent().name, os.O_PATH | os.O_CLOEXEC, dir_fd=self._dir_fd)
+        except OSError as problem:
+            return Site(self.name, self.fd, error=self.error or problem.errno or errno.EIO)
+        return Site(self.last, fd, (fd,), self.error)
+
     @property
     def path(self) -> bytes:
         """Its name for calls that take no directory."""
@@ -154,6 +163,18 @@ class Site:
     def last(self) -> bytes:
         """The last component."""
         return _split(self.name)[1]
+
+    def through(self) -> "Site":
+        """Where the links end that stand at the name itself."""
+        found = self
+        for _ in range(_MAX_LINKS):
+            try:
+                text = os.readlink(found.name, dir_fd=found._dir_fd)
+            except OSError:
+                break
+            name = text if text[:1] == b"/" else found.parent().name + b"/" + text
+            found = Site(name, AT_FDCWD if text[:1] == b"/" else found.fd, error=found.error)
+        return found
 
     def kernel_name(self, *, nofollow: bool = False) -> bytes | None:
         """The kernel's name of what is there, None if nothing is."""
@@ -180,12 +201,12 @@ class Site:
         finally:
             os.close(fd)
 
-    def entries(self) -> bool:
-        """Whether it is a directory with something in it."""
+    def entries(self) -> bool | None:
+        """Whether something is in a directory, None if that cannot be told."""
         try:
             fd = os.open(self.name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._dir_fd)
         except OSError:
-            return False
+            return None
         try:
             with os.scandir(fd) as found:
                 return any(True for _ in found)

@@ -49,7 +49,7 @@ def test_deduces_what_ptrace_sees(seed: int, user: int) -> None:
         with area_of(user) as directory:
 
             def work() -> list[str]:
-                recorder, end = trace(make(), PYTHON, "-I", "-S", "-c", script, directory, str(seed), "250")
+                recorder, end = trace(make(), PYTHON, "-I", "-S", "-c", script, directory, str(seed), "800")
                 assert end.status == 0
                 return sorted({repr(a).replace(directory, "S") for a in recorder.in_order if directory in repr(a)})
 
