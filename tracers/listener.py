@@ -7,6 +7,7 @@ nr, arch, ip, six arguments) and ``struct seccomp_notif_resp`` (24 bytes: id, va
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import struct
 import threading
@@ -27,11 +28,6 @@ SYNC_LINUX = "6.6"
 """The kernel that brought the synchronous wake-up, without which notify is no faster than ptrace."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
-# PyDLL keeps the interpreter lock: these calls are made when there is something to do, so that none of them waits.
-_ioctl = ctypes.PyDLL(None, use_errno=True)["ioctl"]
-_ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
-_ioctl.restype = ctypes.c_int
-
 _notice = struct.Struct("=QI4xiI8x6Q").unpack_from
 _answer = struct.Struct("=QqiI").pack_into
 _ZEROS = bytes(80)
@@ -127,33 +123,34 @@ class Listener:
         self._notice = bytearray(80)
         self._answer = bytearray(24)
         self._id = bytearray(8)
-        self._notice_at, self._answer_at, self._id_at = (
-            ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
-            for buffer in (self._notice, self._answer, self._id)
-        )
 
     def receive(self) -> Notice | None:
         """The next notification, None if its caller went away."""
         notice = self._notice
         notice[:] = _ZEROS  # the kernel insists
-        if _ioctl(self.fd, _RECV, self._notice_at):
-            return None
-        return _notice(notice)
+        return _notice(notice) if self._do(_RECV, notice) else None
 
     def resume(self, number: int) -> bool:
         """Let the caller of a notification make its call; False if it is gone."""
         _answer(self._answer, 0, number, 0, 0, _CONTINUE)
-        return not _ioctl(self.fd, _SEND, self._answer_at)
+        return self._do(_SEND, self._answer)
 
     def refuse(self, number: int, code: int) -> bool:
         """Have the call fail with the errno ``code``; False if its caller is gone."""
         _answer(self._answer, 0, number, 0, -code, 0)
-        return not _ioctl(self.fd, _SEND, self._answer_at)
+        return self._do(_SEND, self._answer)
 
     def valid(self, number: int) -> bool:
         """Whether the caller still waits, so that what was read of its memory was its own."""
         self._id[:] = number.to_bytes(8, "little")
-        return not _ioctl(self.fd, _ID_VALID, self._id_at)
+        return self._do(_ID_VALID, self._id)
+
+    def _do(self, request: int, argument: bytearray) -> bool:
+        try:
+            fcntl.ioctl(self.fd, request, argument)
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Give it up: whoever still waits gets ENOSYS."""
