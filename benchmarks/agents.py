@@ -281,12 +281,12 @@ def _execute(who: Subject, task: Task, home: Path, run: Path, sbx: tuple[str, ..
     return Outcome(done.returncode, results, files(run / "proj"), history(run / "proj", _COMMON))
 
 
-def learn(who: Subject) -> None:
+def learn(who: Subject, tracer: str = "auto") -> None:
     """Record the learned run, from nothing. Later runs stay: they are of the same paths."""
     for stale in (who.world, who.kept(who.learn_task), who.directory / "opened"):
         shutil.rmtree(stale, ignore_errors=True)
     _seed(who.world, other=False)
-    _traced(who, who.learn_task, who.world / "home", who.world)
+    _traced(who, who.learn_task, who.world / "home", who.world, tracer)
 
 
 def record(who: Subject, task: Task) -> None:
@@ -295,12 +295,12 @@ def record(who: Subject, task: Task) -> None:
         _traced(who, task, home, run)
 
 
-def _traced(who: Subject, task: Task, home: Path, run: Path) -> None:
+def _traced(who: Subject, task: Task, home: Path, run: Path, tracer: str = "auto") -> None:
     kept = who.kept(task)
     kept.mkdir(parents=True, exist_ok=True)
     trace = kept / "trace.jsonl"
     trace.unlink(missing_ok=True)
-    sbx = ("learn", "--verify", "off", "-o", str(kept / "profile.toml"), "--trace", str(trace))
+    sbx = ("learn", "--tracer", tracer, "--verify", "off", "-o", str(kept / "profile.toml"), "--trace", str(trace))
     outcome = _execute(who, task, home, run, sbx)
     _keep_logs(run, kept, "traced")
     if not trace.exists() or (end := read_trace(trace).end) is None:
