@@ -100,3 +100,21 @@ def test_free_calls_pass_unless_they_create() -> None:
     assert answer("openat", 0, 0, os.O_CREAT | os.O_EXCL) == answer("open", 0, os.O_CREAT) == seccomp.Action.NOTIFY
     assert answer("rename") == answer("creat") == seccomp.Action.NOTIFY
     assert answer("exit_group") == answer("exit") == ALLOW  # a delayed end changes what programs do
+
+
+def test_what_is_watched_besides() -> None:
+    for abi in (X86_64, AARCH64):
+        assert {"clone", "clone3", "setuid", "setreuid", "setresuid", "seccomp"} <= set(abi.names.values())
+    watched = {seccomp.LISTENS, "clone", "clone3", "setuid"}
+    plain = seccomp.program(X86_64, I386, seccomp.Action.NOTIFY)
+    program = seccomp.program(X86_64, I386, seccomp.Action.NOTIFY, watched=watched)
+    clone, clone3, setuid, listens = 56, 435, 105, 317
+    native = X86_64.audit_arch
+    for number in (clone, clone3, setuid, listens):
+        assert verdict(plain, native, number, seccomp.CLONE_NEWNS, seccomp.NEW_LISTENER) == ALLOW
+    for number in (clone3, setuid):
+        assert verdict(program, native, number) == seccomp.Action.NOTIFY
+    assert verdict(program, native, clone, seccomp.CLONE_NEWNS | 17) == seccomp.Action.NOTIFY
+    assert verdict(program, native, clone, 0x01200011) == ALLOW  # a fork
+    assert verdict(program, native, listens, 1, seccomp.NEW_LISTENER) == seccomp.Action.NOTIFY
+    assert verdict(program, native, listens, 1, 0) == ALLOW
