@@ -54,6 +54,8 @@ _FEW_TASKS = 32
 _IDLE_MS = 25.0
 """After so long without a call there is time for what was deferred: a little at a time, until the next one comes."""
 _AT_ONCE = 8
+_NOW_AND_THEN = 15
+"""Calls of which none has these bits set in its number: then the clock is asked."""
 
 _NEW_USER = {"setuid": 1, "setreuid": 2, "setresuid": 3, "setuid32": 1, "setreuid32": 2, "setresuid32": 3}
 """Calls that change what their program may do, and how many user ids they take."""
@@ -158,16 +160,16 @@ class NotifyTracer:
         ready = poll.poll
         idle = False
         while True:
-            if report.behind:
+            if report.deferred:
                 timeout: float | None = 0 if idle else _IDLE_MS
-                if report.overdue:
+                if not self._calls & _NOW_AND_THEN and report.overdue:
                     report.flush()
             else:
                 timeout = unsettled.patience() if unsettled.waiting or course.ending else None
             found = ready(timeout)
             idle = not found
             if idle:
-                if report.behind:
+                if report.deferred:
                     report.flush(_AT_ONCE)
                     continue
                 unsettled.look_again()

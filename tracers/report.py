@@ -51,7 +51,8 @@ class Report:
         self.seen: set[object] = set()
         """Keys of calls with results whose repetition means nothing new."""
         self._since = 0.0  # when the oldest of these came
-        self._later: list[_Deferred] = []
+        self.deferred: list[_Deferred] = []
+        """What is still to be sent, the oldest first."""
         self._parts: set[bytes] = set()  # components of their paths
         self.cwds: dict[int, bytes] = {}
         """Working directories by thread, as far as they are known."""
@@ -95,27 +96,22 @@ class Report:
         place until something is changed. :meth:`flush_before` that. ``mode``: ``st_mode`` of what is there.
         """
         self.remember(key)
-        if not self._later:
+        if not self.deferred:
             self._since = time.monotonic()
-        self._later.append((task.program, task.pid, pending, result, key, mode))
+        self.deferred.append((task.program, task.pid, pending, result, key, mode))
         self._parts.update(pending[2].split(b"/"))
         if pending[3]:
             self._parts.update(pending[3].split(b"/"))
 
     @property
-    def behind(self) -> bool:
-        """Whether something was deferred."""
-        return bool(self._later)
-
-    @property
     def overdue(self) -> bool:
         """Whether what was deferred must be sent now."""
-        return len(self._later) >= MAX_LATER or time.monotonic() - self._since > LATER_SECONDS
+        return len(self.deferred) >= MAX_LATER or time.monotonic() - self._since > LATER_SECONDS
 
     def flush(self, most: int = MAX_LATER) -> None:
         """Send the events of what was deferred, the oldest first; of ``most`` calls."""
-        now, self._later = self._later[:most], self._later[most:]
-        if not self._later:
+        now, self.deferred = self.deferred[:most], self.deferred[most:]
+        if not self.deferred:
             self._parts.clear()
         self._send(now)
 
@@ -128,7 +124,7 @@ class Report:
 
     def flush_before(self, task: Task, entry: Entry) -> None:
         """:meth:`flush` what could not be told any more after a call that has not been made yet."""
-        if not self._later:
+        if not self.deferred:
             return
         if entry.data:
             found = sockaddr(entry.data[0][0])
@@ -141,9 +137,9 @@ class Report:
         elif not self._parts.isdisjoint(parts):
             now: list[_Deferred] = []
             later: list[_Deferred] = []
-            for one in self._later:
+            for one in self.deferred:
                 (now if any(part in one[2][2] or part in one[2][3] for part in parts) else later).append(one)
-            self._later = later
+            self.deferred = later
             self._send(now)
 
     def after(self, task: Task, pending: object) -> None:

@@ -30,6 +30,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = ctypes.PyDLL(None, use_errno=True)["syscall"]
 _syscall.restype = ctypes.c_long
 _status = ctypes.create_string_buffer(256)  # struct statx
+_number = ctypes.c_int()
 
 
 class Image(NamedTuple):
@@ -170,13 +171,14 @@ def root_identity(task: Task) -> bytes:
 
 def has_ended(tid: int) -> bool:
     """Whether there is no thread with this id, not even one that waits to be reaped."""
-    return _syscall(_KILL, ctypes.c_int(tid), _NO_FLAGS) != 0 and ctypes.get_errno() == errno.ESRCH
+    _number.value = tid
+    return _syscall(_KILL, _number, _NO_FLAGS) != 0 and ctypes.get_errno() == errno.ESRCH
 
 
 def is_first_thread(tid: int) -> bool:
     """Whether a thread's id is that of its process: tgkill(2) finds no other. False if it has ended."""
-    number = ctypes.c_int(tid)
-    return _syscall(_TGKILL, number, number, _NO_FLAGS) == 0 or ctypes.get_errno() != errno.ESRCH
+    _number.value = tid
+    return _syscall(_TGKILL, _number, _number, _NO_FLAGS) == 0 or ctypes.get_errno() != errno.ESRCH
 
 
 def thread_group(tid: int) -> tuple[int, int]:

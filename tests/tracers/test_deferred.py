@@ -62,11 +62,11 @@ def change(plan: Plan, *paths: bytes) -> Entry:
 
 def test_is_told_in_order_and_a_part_at_a_time(report: Report, sink: Sink) -> None:
     put_off(report, b"/a", b"/b", b"/c")
-    assert report.behind and not sink.told
+    assert report.deferred and not sink.told
     report.flush(2)
-    assert sink.told == [b"/a", b"/b"] and report.behind
+    assert sink.told == [b"/a", b"/b"] and report.deferred
     report.flush()
-    assert sink.told == [b"/a", b"/b", b"/c"] and not report.behind
+    assert sink.told == [b"/a", b"/b", b"/c"] and not report.deferred
     assert set(sink.modes) == {stat.S_IFREG}
 
 
@@ -86,9 +86,9 @@ def test_a_change_brings_forward_what_it_touches_and_no_more(report: Report, sin
     report.flush_before(task, change(PLANS["unlink"], here + b"/gone"))
     assert sink.told == [here + b"/gone", here + b"/gone/below", b"relative"]
     report.flush_before(task, change(PLANS["stat"], here + b"/kept"))
-    assert report.behind
+    assert report.deferred
     report.flush_before(task, change(PLANS["chmod"], here + b"/another"))
-    assert not report.behind and sink.told[-1] == here + b"/kept"
+    assert not report.deferred and sink.told[-1] == here + b"/kept"
 
 
 def test_a_socket_touches_its_name(report: Report, sink: Sink) -> None:
@@ -98,7 +98,7 @@ def test_a_socket_touches_its_name(report: Report, sink: Sink) -> None:
     report.flush_before(task, named)
     assert sink.told == [b"/run/two.socket"]
     report.flush_before(task, named._replace(data=((b"\1\0\0abstract", b""),)))
-    assert not report.behind  # nothing is known of what it makes
+    assert not report.deferred  # nothing is known of what it makes
 
 
 def test_is_due_when_it_is_old_or_much(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
