@@ -30,6 +30,9 @@ _W_X = os.W_OK | os.X_OK
 _HOW_SIZE = 24  # OPEN_HOW_SIZE_VER0, linux/openat2.h
 _RESOLVE_CACHED = 0x20
 _MAX_INTERPRETERS = 5  # BINPRM_MAX_RECURSION, linux/binfmts.h
+_MAX_HEADS = 1000
+_heads: dict[Version, bytes | None] = {}
+"""How executed files begin, 256 bytes each."""
 
 
 def opens(caller: Caller) -> Verdict:
@@ -148,10 +151,6 @@ def executes(caller: Caller) -> Verdict:
     else:
         site = caller.argument(nofollow=nofollow)
     return Verdict(site if isinstance(site, int) else _may_run(site, caller, nofollow, 0))
-
-
-_heads: dict[Version, bytes | None] = {}
-_MAX_HEADS = 1000
 
 
 def _head(site: Site, status: os.stat_result) -> bytes | None:

@@ -17,6 +17,7 @@ import time
 
 from tracers import offspring
 from tracers.abi import X32_BIT, abis, call_number, takes_x32
+from tracers.adoption import Adoption
 from tracers.caller import UNEXPLAINED, Caller, descriptor
 from tracers.calls import AT_SYMLINK_NOFOLLOW, CONTEXT
 from tracers.deduction import deduce
@@ -29,39 +30,25 @@ from tracers.launch import Launch
 from tracers.listener import Listener, ListenerFilter
 from tracers.programs import LAUNCHER, ProgramTable
 from tracers.quick import quick
-from tracers.report import ROOTS, Report, root_of
-from tracers.seccomp import CLONE_NEWNS, LISTENS, Action, program
+from tracers.report import ROOTS, Report
+from tracers.seccomp import LISTENS, Action, program
 from tracers.site import AT_FDCWD, check, visible_at
 from tracers.supervision import Course, take
 from tracers.tracee import (
-    NO_IMAGE,
     PATH_MAX,
-    Image,
     Task,
     descriptor_path,
-    has_ended,
-    is_first_thread,
-    read_bytes,
     read_string,
-    thread_group,
 )
 from tracers.tracer import Command, TraceEnd, TracerError, TracerName, launch_status
 from tracers.unsettled import Execing, Unsettled, Waiting
-
-_FEW_TASKS = 32
-"""Threads that are known before those that ended are looked for."""
+from tracers.watched import WATCHED, leaves_root, makes_mounts
 
 _IDLE_MS = 25.0
 """After so long without a call there is time for what was deferred: a little at a time, until the next one comes."""
 _AT_ONCE = 8
 _NOW_AND_THEN = 15
 """Calls of which none has these bits set in its number: then the clock is asked."""
-
-_NEW_USER = {"setuid": 1, "setreuid": 2, "setresuid": 3, "setuid32": 1, "setreuid32": 2, "setresuid32": 3}
-"""Calls that change what their program may do, and how many user ids they take."""
-_NO_USER = 0xFFFFFFFF
-_CLONES = frozenset({"clone", "clone3"})
-_WATCHED = frozenset({LISTENS}) | _CLONES | _NEW_USER.keys()
 
 _SLASH = ord("/")
 _LONG = PATH_MAX - 64
@@ -85,15 +72,13 @@ class NotifyTracer:
         self._plans, self._foreign_plans = plans(self._native), plans(self._foreign)
         self._quick = quick(self._plans)
         self._execve = next(number for number, plan in self._plans.items() if plan.name == "execve")
-        self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY, watched=_WATCHED))
+        self._filter = ListenerFilter(program(self._native, self._foreign, Action.NOTIFY, watched=WATCHED))
         self._tasks: dict[int, Task] = {}
-        self._many = _FEW_TASKS
         self._images = Images()
         self._calls = self._lost = self._unfinished = 0
         self._main = 0
         self._notes: set[str] = set()
         self._user = os.geteuid()
-        self._apart = False  # whether anything may have another root directory than the command began with
 
     def run(self, command: Command, sink: Sink) -> TraceEnd:
         """See :class:`~tracers.tracer.Tracer`."""
@@ -102,6 +87,7 @@ class NotifyTracer:
         task = Task(launch.pid, launch.pid, self._launcher)
         self._report = Report(self._tasks, task, sink)
         self._unsettled = Unsettled(self._report, self._tasks, self.programs, self._images, self._note)
+        self._adoption = Adoption(self._tasks, self._images, self._launcher, self._report, self._unsettled)
         relay = SignalRelay(launch.pid)
         self._course = course = Course(launch.pid, keeper, relay)
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -116,7 +102,7 @@ class NotifyTracer:
                     # One open memory file a task; raised after the fork, so that the program keeps its own limit.
                     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
                     self._images.learn(image_of(task), self._launcher)
-                    self._apart = self._report.elsewhere(task)
+                    self._adoption.apart = self._report.elsewhere(task)
                     task.forget_memory()
                     try:
                         self._loop(listener)
@@ -152,6 +138,7 @@ class NotifyTracer:
         self._listener, course = listener, self._course
         receive, resume, tasks, quickly = listener.receive, listener.resume, self._tasks, self._quick
         report, unsettled, directory = self._report, self._unsettled, self._report.directory
+        adopt = self._adoption.adopt
         native, known, cwds = self._native.audit_arch, report.seen, report.cwds
         access, report_fd, listener_fd = os.access, self._keeper.fd, listener.fd
         poll = select.poll()
@@ -189,10 +176,10 @@ class NotifyTracer:
                     continue
                 self._calls += 1
                 number, tid = notice[0], notice[1]
-                task = tasks.get(tid) or self._adopt(tid)
+                task = tasks.get(tid) or adopt(tid)
                 if unsettled.waiting:
                     unsettled.settle(task)
-                    task = tasks.get(tid) or self._adopt(tid)
+                    task = tasks.get(tid) or adopt(tid)
                 how = quickly.get(notice[2]) if notice[3] == native and not task.root else None
                 if how is None:
                     self._enter(task, notice)
@@ -235,8 +222,7 @@ class NotifyTracer:
                 elif (at is path and not first) or listener.valid(number):  # else it may have been another's
                     outcome, kind = answer
                     # At once, while a change is under way, and what may be gone with its process.
-                    at_once = unsettled.waiting or (base or path)[:5] == b"/proc"
-                    if at_once:
+                    if unsettled.waiting or (base or path)[:5] == b"/proc":
                         report.finish(task, (plan, flags, path, base), -outcome, key, None)
                     else:
                         report.defer(task, (plan, flags, path, base), -outcome, key, kind)
@@ -249,7 +235,7 @@ class NotifyTracer:
 
     def _left(self) -> list[str]:
         """Labels of what the command left behind."""
-        left = [self._tasks.get(pid) or self._adopt(pid) for pid in offspring.descendants(self._keeper.pid)]
+        left = [self._tasks.get(pid) or self._adoption.adopt(pid) for pid in offspring.descendants(self._keeper.pid)]
         return [self.programs[task.program].label for task in left]
 
     # --- one call
@@ -267,7 +253,7 @@ class NotifyTracer:
             return False
         where = self._report.directory
         entry = read_general(task, plan, args, where)
-        if entry is not None and Memory.UNREADABLE in entry.text and self._refresh(task):
+        if entry is not None and Memory.UNREADABLE in entry.text and self._adoption.refresh(task):
             task = self._tasks[task.tid]
             entry = read_general(task, plan, args, where)
         if entry is None:
@@ -295,10 +281,10 @@ class NotifyTracer:
                 self._unfinished += 1
             return repeatable
         if plan.name.startswith("exec"):
-            waiting: Waiting = Execing(task, entry, self._image(task), verdict.otherwise, caller=caller)
+            waiting: Waiting = Execing(task, entry, self._adoption.image(task), verdict.otherwise, caller=caller)
             task.forget_memory()  # it shows the address space that is about to go
         else:
-            self._apart = self._apart or plan.name in ROOTS
+            self._adoption.apart |= plan.name in ROOTS
             waiting = Waiting.change(task, entry, caller, verdict)
         self._let_go(number, waiting)
         return False
@@ -308,7 +294,7 @@ class NotifyTracer:
         known = self._unsettled.execs.find(task, args)
         if known is None:
             return False
-        waiting = Execing(task, known.entry, self._image(task), UNEXPLAINED, known=known)
+        waiting = Execing(task, known.entry, self._adoption.image(task), UNEXPLAINED, known=known)
         task.forget_memory()
         self._let_go(number, waiting)
         return True
@@ -342,13 +328,9 @@ class NotifyTracer:
                 "this way: learn with --tracer ptrace"
             )
             self._listener.resume(number)
-        elif name in _CLONES:
-            flags = read_bytes(task, notice[4], 8) if name == "clone3" else notice[4].to_bytes(8, "little")
-            self._apart = self._apart or bool(int.from_bytes(flags, "little") & CLONE_NEWNS)
-            self._listener.resume(number)
-        elif name in _NEW_USER:
-            users = {user & _NO_USER for user in notice[4 : 4 + _NEW_USER[name]]}
-            if not self._user and users - {0, _NO_USER}:  # others cannot, without new privileges
+        elif name in WATCHED:
+            self._adoption.apart |= makes_mounts(task, name, notice[4:])
+            if not self._user and leaves_root(name, notice[4:]):  # others cannot, without new privileges
                 self._note("programs ran as another user: what they may not do was told from what this user may not")
             self._listener.resume(number)
         elif name in CONTEXT:
@@ -363,59 +345,3 @@ class NotifyTracer:
 
     def _note(self, note: str) -> None:
         self._notes.add(note)
-
-    # --- tasks
-
-    def _adopt(self, tid: int) -> Task:
-        """A thread that is heard of for the first time."""
-        if len(self._tasks) >= self._many:
-            self._sweep()
-        pid = tid if is_first_thread(tid) else thread_group(tid)[0]
-        group = self._tasks.get(pid)
-        if group is not None and pid != tid:
-            task = Task(tid, pid, group.program, root_of(tid) if group.root else "")
-            self._tasks[tid] = task
-            return task
-        task = self._tasks[tid] = Task(tid, pid, self._launcher)
-        image = task.image = self._images.of(task)
-        found = self._images.program(image)
-        if found is None:
-            self._unsettled.settle_execs()
-            found = self._images.program(image)
-        if found is None:
-            parent = self._tasks.get(thread_group(tid)[1])
-            found = parent.program if parent is not None else self._launcher
-        task.program = found
-        if self._apart and self._report.elsewhere(task):
-            task.root = root_of(tid)
-        return task
-
-    def _image(self, task: Task) -> Image:
-        return image_of(task) if task.image is NO_IMAGE else task.image
-
-    def _refresh(self, task: Task) -> bool:
-        """Whether a thread's memory was that of a program that is gone: then it is looked at anew."""
-        if task.mem < 0:
-            return False
-        former = task.mem
-        task.mem = -1
-        image = image_of(task)
-        os.close(former)
-        if image.mark and self._images.program(image) == task.program:
-            return True
-        task.forget_memory()
-        self._tasks.pop(task.tid, None)
-        self._report.cwds.pop(task.tid, None)
-        self._adopt(task.tid)
-        return True
-
-    def _sweep(self) -> None:
-        """Forget the threads that have ended."""
-        for tid, task in list(self._tasks.items()):
-            if has_ended(tid):
-                task.forget_memory()
-                del self._tasks[tid]
-                self._report.cwds.pop(tid, None)
-        if self._images.crowded():
-            self._images.keep({image_of(task) for task in self._tasks.values()})
-        self._many = max(_FEW_TASKS, 2 * len(self._tasks))
